@@ -1,0 +1,1 @@
+"""Makes and reads data: sources of songs, the CQT front end, per-song feature files, TFDS builders."""
