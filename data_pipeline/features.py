@@ -33,6 +33,11 @@ UNLABELLED = 255
 """Pitch of a frame whose truth isn't known; it's left out of the pitch loss."""
 LEVEL_FLOOR_DB = -60.0
 
+EXCERPT_FRAMES = 1024
+"""Frames of an excerpt, the unit of a TFDS example: 12.8 s."""
+CONTEXT_FRAMES = 256
+"""Frames of real context that an excerpt carries on both sides: the longest that a model may ask for."""
+
 
 class FeatureFileError(ValueError):
   """A feature file is damaged or of another version."""

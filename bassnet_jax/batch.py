@@ -1,0 +1,114 @@
+"""A batch of pairs of windows, and its augmentation inside the compiled step."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from bassnet_jax.config import DataConfig
+from data_pipeline import features as ft
+
+
+@struct.dataclass
+class Batch:
+  """Pairs of windows; the two windows of a pair come from the same song.
+
+  Attributes:
+    mix: [pairs, 2, window + 2 * context, 192] float16, log1p-compressed.
+    bass: [pairs, 2, window + 2 * context, 144] float16.
+    pitch: [pairs, 2, window] uint8, classes 0..45 or `UNLABELLED`.
+    onset: [pairs, 2, window] uint8.
+    level: [pairs, 2, window] float16.
+    valid: [pairs, 2, window] bool, False beyond a song's end.
+  """
+
+  mix: jax.Array
+  bass: jax.Array
+  pitch: jax.Array
+  onset: jax.Array
+  level: jax.Array
+  valid: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+  """Mean and standard deviation of every bin over the training split.
+
+  Attributes:
+    mix_mean, mix_std: [192] float32.
+    bass_mean, bass_std: [144] float32.
+  """
+
+  mix_mean: np.ndarray
+  mix_std: np.ndarray
+  bass_mean: np.ndarray
+  bass_std: np.ndarray
+
+  def standardise_mix(self, mix):
+    return (mix.astype(np.float32) - self.mix_mean) / self.mix_std
+
+  def standardise_bass(self, bass):
+    return (bass.astype(np.float32) - self.bass_mean) / self.bass_std
+
+  def restore_bass(self, bass):
+    """From standardised bass CQT to log1p-compressed magnitudes."""
+    return bass * self.bass_std + self.bass_mean
+
+  def to_lists(self) -> dict[str, list[float]]:
+    return {field.name: np.asarray(getattr(self, field.name), dtype=float).tolist() for field in dataclasses.fields(self)}
+
+  @classmethod
+  def from_lists(cls, values: dict[str, list[float]]) -> Statistics:
+    return cls(**{field.name: np.asarray(values[field.name], dtype=np.float32) for field in dataclasses.fields(cls)})
+
+
+def augment(batch: Batch, key: jax.Array, config: DataConfig) -> Batch:
+  """Transposes every window by a random number of semitones, and changes its gain; both before standardisation.
+
+  The bins are moved by two a semitone and filled with silence; pitches move with them and stay inside MIDI 23..67.
+  With `independent_transposition` the two windows of a pair are moved differently, so that z can't carry the key.
+  """
+  shift_key, gain_key = jax.random.split(key)
+  pairs = batch.pitch.shape[0]
+  if config.transposition:
+    shape = (pairs, 2) if config.independent_transposition else (pairs, 1)
+    wanted = jax.random.randint(shift_key, shape, -config.transposition, config.transposition + 1)
+    pitched = batch.pitch < ft.NO_PITCH
+    pitch = batch.pitch.astype(jnp.int32)
+    axes = (2,) if config.independent_transposition else (1, 2)
+    keep = {'keepdims': not config.independent_transposition}
+    lowest = jnp.where(pitched, pitch, ft.PITCHES - 1).min(axis=axes, **keep).reshape(shape)
+    highest = jnp.where(pitched, pitch, 0).max(axis=axes, **keep).reshape(shape)
+    shift = jnp.broadcast_to(jnp.clip(wanted, -lowest, ft.PITCHES - 1 - highest), (pairs, 2))
+    batch = batch.replace(
+      mix=_move_bins(batch.mix, 2 * shift),
+      bass=_move_bins(batch.bass, 2 * shift),
+      pitch=jnp.where(pitched, pitch + shift[..., None], pitch).astype(batch.pitch.dtype),
+    )
+  if config.gain_db:
+    decibels = jax.random.uniform(gain_key, (pairs, 2, 1), minval=-config.gain_db, maxval=config.gain_db)
+    level = batch.level.astype(jnp.float32)
+    louder = jnp.clip(level - decibels / ft.LEVEL_FLOOR_DB, 0, 1)
+    batch = batch.replace(
+      mix=_amplify(batch.mix, decibels[..., None]),
+      bass=_amplify(batch.bass, decibels[..., None]),
+      level=jnp.where(level > 0, louder, 0),
+    )
+  return batch
+
+
+def _move_bins(cqt: jax.Array, bins: jax.Array) -> jax.Array:
+  """Moves [pairs, 2, frames, bins] up by `bins` [pairs, 2]."""
+  reach = cqt.shape[-1]
+  padded = jnp.pad(cqt, ((0, 0), (0, 0), (0, 0), (reach, reach)))
+  one = lambda x, shift: jax.lax.dynamic_slice_in_dim(x, reach - shift, reach, axis=-1)  # noqa: E731
+  return jax.vmap(jax.vmap(one))(padded, bins)
+
+
+def _amplify(cqt: jax.Array, decibels: jax.Array) -> jax.Array:
+  factor = 10.0 ** (decibels / 20)
+  return jnp.log1p(factor * jnp.expm1(cqt.astype(jnp.float32)))

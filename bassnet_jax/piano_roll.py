@@ -1,0 +1,178 @@
+"""Draws a generated bass line over the constant-Q picture of its mix, in rows of time, as a PNG."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+import numpy as np
+
+from data_pipeline import features
+from data_pipeline.notes import Notes
+
+ROW_SECONDS = 20.0
+LONGEST = 120.0
+"""Seconds that are drawn unless told otherwise; a picture of a whole symphony can't be read."""
+
+_NAMES = ('C', 'C♯', 'D', 'E♭', 'E', 'F', 'F♯', 'G', 'A♭', 'A', 'B♭', 'B')
+_BACKGROUND = '#0e1116'
+_TEXT = '#c9d1d9'
+_FAINT = '#8b949e'
+_MIX_COLOURS = ('#0e1116', '#131c29', '#1b3147', '#285271', '#3f7f9c')
+_NOTE_COLOURS = ('#b4531f', '#ef8a34', '#ffd08a')
+_HALF = 0.62  # semitones from the middle of a drawn note to its edge; one line at a time, so nothing is hidden
+_CONTEXT = 16  # semitones of the mix above the highest bass note: enough to see the chords it goes with
+
+
+def pitch_name(pitch: int) -> str:
+  """'E1' of 28; middle C is C4."""
+  return f'{_NAMES[pitch % 12]}{pitch // 12 - 1}'
+
+
+def clock(seconds: float) -> str:
+  """'3:05' of 185 seconds; '1:02:07' from an hour on."""
+  whole = int(seconds)
+  hours, minutes = whole // 3600, whole // 60 % 60
+  return f'{hours}:{minutes:02d}:{whole % 60:02d}' if hours else f'{minutes}:{whole % 60:02d}'
+
+
+def draw(
+  path: str,
+  notes: Notes,
+  mix: np.ndarray,
+  *,
+  beats: np.ndarray | None = None,
+  title: str = 'Bass',
+  longest: float = LONGEST,
+) -> None:
+  """Writes the picture (PNG): under a temporary name first, then renamed.
+
+  Args:
+    path: the file.
+    notes: the bass line.
+    mix: [frames, 192] log-compressed magnitudes, 80 frames a second.
+    beats: [beats] seconds, drawn as thin lines, or None.
+    title: what stands above the picture.
+    longest: seconds that are drawn.
+
+  Raises:
+    OSError: the file can't be written.
+  """
+  # The object-oriented interface: pyplot keeps global state, which threads (a studio) mustn't share.
+  from matplotlib.backends.backend_agg import FigureCanvasAgg
+  from matplotlib.colors import LinearSegmentedColormap
+  from matplotlib.figure import Figure
+
+  song = max(len(mix) - 1, 1) / features.FRAME_RATE  # the last frame is centred on the end
+  drawn = min(song, longest)
+  rows = max(int(np.ceil(drawn / ROW_SECONDS - 1e-6)), 1)
+  width = ROW_SECONDS if rows > 1 else max(drawn, 1.0)
+  shown = notes.where(notes.onset < drawn)
+  lowest, highest = _pitch_range(shown)
+  mix_colours = LinearSegmentedColormap.from_list('mix', _MIX_COLOURS)
+  note_colours = LinearSegmentedColormap.from_list('notes', _NOTE_COLOURS)
+  brightest = _brightest(mix[: int(drawn * features.FRAME_RATE) + 1])
+
+  height = 0.7 + rows * 2.9 + 0.35
+  figure = Figure(figsize=(15, height), facecolor=_BACKGROUND)
+  canvas = FigureCanvasAgg(figure)
+  plots = figure.subplots(rows, 1, squeeze=False)[:, 0]
+  figure.subplots_adjust(left=0.052, right=0.985, top=1 - 0.68 / height, bottom=0.62 / height, hspace=0.26)
+  for row, plot in enumerate(plots):
+    start = row * width
+    _draw_mix(plot, mix, start, min(start + width, drawn), lowest, highest, brightest, mix_colours)
+    _draw_grid(plot, start, start + width, lowest, highest, beats)
+    _draw_notes(plot, shown, start, start + width, note_colours)
+    _draw_axes(plot, start, start + width, lowest, highest)
+  plots[-1].set_xlabel('time (minutes:seconds)', color=_FAINT, fontsize=10)
+  count = f'{len(notes):,} note{"" if len(notes) == 1 else "s"}'
+  part = f'first {clock(drawn)} of {clock(song)}' if drawn < song else clock(song)
+  figure.text(0.052, 1 - 0.28 / height, title, color='#f0f6fc', fontsize=14, fontweight='bold', va='center')
+  legend = f'{count}  ·  {part}  ·  orange: the bass, brighter = louder  ·  blue: the mix' + (
+    '  ·  lines: beats' if beats is not None else ''
+  )
+  figure.text(0.985, 1 - 0.28 / height, legend, color=_FAINT, fontsize=10, va='center', ha='right')
+
+  handle, temporary = tempfile.mkstemp(suffix='.tmp', dir=os.path.dirname(path) or '.')
+  try:
+    with os.fdopen(handle, 'wb') as file:
+      canvas.print_figure(file, format='png', dpi=100, facecolor=_BACKGROUND)
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, path)
+  except BaseException:
+    os.unlink(temporary)
+    raise
+
+
+def _pitch_range(notes: Notes) -> tuple[int, int]:
+  """MIDI pitches of the lower and upper edge: the bass line with room, and the mix above it."""
+  lowest = int(notes.pitch.min(initial=28))
+  highest = max(int(notes.pitch.max(initial=40)) + _CONTEXT, 64)
+  return max(lowest - 2, features.LOWEST_BIN_PITCH), min(highest, features.LOWEST_BIN_PITCH + features.MIX_BINS // 2 - 1)
+
+
+def _brightest(mix: np.ndarray) -> float:
+  """The value drawn in the brightest colour: above all but the strongest frames, so that one loud hit doesn't darken the rest."""
+  return max(float(np.percentile(mix[:: max(len(mix) // 2000, 1)], 99.7)), 1e-3)
+
+
+def _draw_mix(plot, mix, start, end, lowest, highest, brightest, colours) -> None:
+  low, high = 2 * (lowest - features.LOWEST_BIN_PITCH), 2 * (highest - features.LOWEST_BIN_PITCH) + 1
+  first, last = int(start * features.FRAME_RATE), min(int(np.ceil(end * features.FRAME_RATE)) + 1, len(mix))
+  picture = np.clip(mix[first:last, low:high].T.astype(np.float32) / brightest, 0, 1)
+  # Bin b is the pitch 21 + b / 2; an image's edge lies half a bin and half a frame outside its centres.
+  extent = (
+    (first - 0.5) / features.FRAME_RATE,
+    (last - 0.5) / features.FRAME_RATE,
+    features.LOWEST_BIN_PITCH + low / 2 - 0.25,
+    features.LOWEST_BIN_PITCH + (high - 1) / 2 + 0.25,
+  )
+  plot.imshow(picture**1.3, aspect='auto', origin='lower', extent=extent, cmap=colours, vmin=0, vmax=1, interpolation='bilinear')
+
+
+def _draw_grid(plot, start, end, lowest, highest, beats) -> None:
+  for pitch in range(lowest, highest + 1):
+    if pitch % 12 == 0:
+      plot.axhline(pitch, color='#ffffff', alpha=0.10, linewidth=0.8, zorder=2)
+  if beats is not None:
+    for beat in beats[(beats >= start) & (beats < end)]:
+      plot.axvline(beat, color='#ffffff', alpha=0.16, linewidth=0.7, zorder=2)
+
+
+def _draw_notes(plot, notes: Notes, start: float, end: float, colours) -> None:
+  from matplotlib.collections import PatchCollection
+  from matplotlib.patches import FancyBboxPatch, Rectangle
+
+  visible = notes.where((notes.onset < end) & (notes.offset > start))
+  boxes, heads = [], []
+  for onset, offset, pitch in zip(visible.onset, visible.offset, visible.pitch, strict=True):
+    left, right = max(onset, start), min(offset, end)
+    boxes.append(
+      FancyBboxPatch((left, pitch - _HALF), right - left, 2 * _HALF, boxstyle='round,pad=0,rounding_size=0.03', mutation_aspect=12)
+    )
+    if onset >= start:
+      heads.append(Rectangle((left, pitch - _HALF), min(0.03, right - left), 2 * _HALF))
+  faces = colours(np.clip((visible.velocity - 20) / 100, 0, 1))
+  plot.add_collection(PatchCollection(boxes, facecolors=faces, edgecolors=_BACKGROUND, linewidths=0.8, zorder=4))
+  plot.add_collection(PatchCollection(heads, facecolors='#fff3df', edgecolors='none', alpha=0.9, zorder=5))
+
+
+def _draw_axes(plot, start: float, end: float, lowest: int, highest: int) -> None:
+  plot.set_facecolor(_BACKGROUND)
+  plot.set_xlim(start, end)
+  plot.set_ylim(lowest - 0.5, highest + 0.5)
+  ticks = [
+    pitch for pitch in range(lowest, highest + 1) if pitch % 12 in (0, 4, 9)
+  ]  # C, E, A: the open strings among them, and no label touches the next
+  plot.set_yticks(ticks, [pitch_name(pitch) for pitch in ticks])
+  step = 2 if end - start > 8 else 1
+  seconds = np.arange(np.ceil(start / step) * step, end + 1e-6, step)
+  plot.set_xticks(seconds, [clock(second) for second in seconds])
+  plot.tick_params(colors=_TEXT, labelsize=8.5, length=3, color=_FAINT)
+  for label, pitch in zip(plot.get_yticklabels(), ticks, strict=True):
+    if pitch % 12:
+      label.set_color(_FAINT)
+  for side in ('top', 'right'):
+    plot.spines[side].set_visible(False)
+  for side in ('left', 'bottom'):
+    plot.spines[side].set_color('#30363d')

@@ -1,0 +1,75 @@
+"""Builds a dataset: features of every song (stage 1), then the TFDS files (stage 2); `python -m data_pipeline.build --help`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from absl import app, flags
+
+from data_pipeline import catalogue, extraction
+
+
+def is_built(name: str, data_dir: str, tfds_files: bool = True) -> bool:
+  """Whether a dataset is complete, with or without its TFDS files."""
+  dataset, config = catalogue.parse(name)
+  summary = extraction.load_summary(extraction.folder(data_dir, dataset, config), missing_ok=True)
+  return summary is not None and (not tfds_files or os.path.exists(os.path.join(tfds_folder(name, data_dir), 'dataset_info.json')))
+
+
+def tfds_folder(name: str, data_dir: str) -> str:
+  """Where the TFDS files of a dataset lie; `tfds.builder_from_directory` reads them."""
+  from data_pipeline import features as ft
+
+  return os.path.join(data_dir, name, ft.VERSION)
+
+
+def build(
+  name: str, data_dir: str, manual_dir: str | None = None, workers: int | None = None, tfds_files: bool = True
+) -> extraction.Summary:
+  """Builds what is missing of 'dataset/configuration'; both stages go on where they were stopped.
+
+  Args:
+    data_dir: the datasets' common folder.
+    manual_dir: the user's own corpus, where the configuration reads one.
+    workers: processes of stage 1; default: one a core.
+    tfds_files: False: stage 1 only (all that the `resident` input needs; no tensorflow).
+
+  Raises:
+    ValueError: with what to do, if the source can't be used.
+  """
+  dataset, config = catalogue.parse(name)
+  directory = extraction.folder(data_dir, dataset, config)
+  summary = extraction.load_summary(directory, missing_ok=True)
+  if summary is None:
+    summary = extraction.extract(catalogue.source(name, manual_dir), directory, workers)
+  if tfds_files and not is_built(name, data_dir):
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+    from data_pipeline import tfds_builders
+
+    builder = tfds_builders.BUILDERS[dataset](config=config, data_dir=data_dir)
+    builder.download_and_prepare()
+  return summary
+
+
+_DATASET = flags.DEFINE_string('dataset', None, 'bassnet_artificial or bassnet_pop_rock.')
+_CONFIG = flags.DEFINE_string('config', None, 'Configuration, for example a1 or open.')
+_DATA_DIR = flags.DEFINE_string('data_dir', 'data', 'Folder of all datasets.')
+_MANUAL_DIR = flags.DEFINE_string('manual_dir', None, 'Your own corpus, for configurations that read one.')
+_WORKERS = flags.DEFINE_integer('workers', None, 'Processes; default: one a core.')
+_TFDS = flags.DEFINE_bool('tfds', True, 'Also pack the features into TFDS files; --notfds needs no tensorflow.')
+
+
+def main(_) -> None:
+  try:
+    name = f'{_DATASET.value}/{_CONFIG.value}'
+    summary = build(name, os.path.abspath(_DATA_DIR.value), _MANUAL_DIR.value, _WORKERS.value, _TFDS.value)
+  except (ValueError, FileNotFoundError, ModuleNotFoundError, OSError) as error:
+    print(f'error: {error}', file=sys.stderr)
+    sys.exit(2)
+  print(summary.table())
+  print(f'built: {tfds_folder(name, os.path.abspath(_DATA_DIR.value))}')
+
+
+if __name__ == '__main__':
+  app.run(main)

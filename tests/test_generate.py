@@ -1,0 +1,262 @@
+"""The command `python -m bassnet_jax.generate`, with a model that plays eighth notes where z says."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import soundfile
+
+from bassnet_jax import export, generate, midi_export
+from bassnet_jax.decoding import Prediction
+from data_pipeline import features
+from data_pipeline.notes import Notes
+
+CHECKPOINT = 'model'
+
+
+class EighthNotes:
+  """A stand-in for a trained model: even eighths at 120 beats a minute; the pitch is 40 plus z's x."""
+
+  onset_threshold = 0.25
+  default_z = (0.0, 0.0)
+  describe = {'experiment': 'eighth_notes', 'checkpoint_id': 'abc123', 'licences': ['CC0-1.0']}
+
+  def encode_mix(self, mix):
+    assert mix.ndim == 2 and mix.shape[1] == features.MIX_BINS
+    return len(mix)
+
+  def decode(self, mix_code, z):
+    frames = mix_code
+    z = np.broadcast_to(z, (frames, 2))
+    onsets = np.arange(0, frames - 4, 20)
+    pitch = np.clip(np.round(40 + z[onsets, 0]).astype(int), features.LOWEST_PITCH, features.HIGHEST_PITCH)
+    rows = [(t / 80, (t + 16) / 80, p, 100, 33) for t, p in zip(onsets, pitch, strict=True)]
+    classes, onset = features.frame_targets(Notes.from_rows(rows), frames)
+    logits = np.zeros((frames, features.PITCHES + 1), dtype=np.float32)
+    logits[np.arange(frames), classes] = 5.0
+    bass = np.random.default_rng(0).random((frames, features.BASS_BINS), dtype=np.float32)
+    return Prediction(bass, logits, 0.9 * onset.astype(np.float32), np.full(frames, 0.7, dtype=np.float32))
+
+  def posterior(self, mix, bass):
+    return np.full((len(mix), 2), 3.0), np.ones((len(mix), 2))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+  """A folder with a song and the means to load the model; the test runs inside it."""
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(generate, 'load_model', lambda path: EighthNotes())
+  save('song.wav', chords(3.0, 44_100), 44_100)
+  return tmp_path
+
+
+def chords(seconds: float, rate: int, channels: int = 2) -> np.ndarray:
+  """Three sines, struck every half second: [samples, channels]."""
+  time = np.arange(round(seconds * rate)) / rate
+  tone = sum(np.sin(2 * np.pi * frequency * time) for frequency in (220.0, 277.18, 329.63)) * np.exp(-4 * (time % 0.5)) * 0.1
+  return np.stack([tone * (1 - 0.3 * channel) for channel in range(channels)], axis=1).astype(np.float32)
+
+
+def save(path, audio, rate, **options):
+  soundfile.write(path, audio, rate, **options)
+
+
+def run(capsys, *arguments, output='out', source='song.wav', checkpoint=CHECKPOINT):
+  flags = [f'--checkpoint={checkpoint}', f'--input={source}', f'--output={output}', *arguments]
+  code = generate.main(['generate', *flags])
+  said = capsys.readouterr()
+  return code, said.out, said.err
+
+
+def test_whole_command(folder, capsys):
+  code, out, err = run(capsys, '--z=2,0.5')
+  assert (code, err) == (0, '')
+  assert sorted(os.listdir('out')) == sorted(export.FILES)
+  for word in ('analysed', 'decoded', 'wrote', 'times real time', '12 notes', os.path.join('out', 'bass.mid')):
+    assert word in out
+  bass, mix, song = (soundfile.read(path) for path in ('out/bass.wav', 'out/mix_with_bass.wav', 'song.wav'))
+  assert bass[1] == mix[1] == song[1] == 44_100
+  assert bass[0].shape == (len(song[0]),) and mix[0].shape == song[0].shape
+  assert 0.001 < np.abs(bass[0]).max() < 1 and np.abs(mix[0]).max() < 1
+  notes = midi_export.read_notes('out/bass.mid')
+  assert set(notes.pitch.tolist()) == {42}
+  np.testing.assert_allclose(notes.onset, np.arange(12) * 0.25, atol=0.005)
+  with open('out/pianoroll.png', 'rb') as file:
+    assert file.read(8) == b'\x89PNG\r\n\x1a\n'
+  with open('out/settings.json') as file:
+    settings = json.load(file)
+  assert settings['z'] == [{'time': 0.0, 'x': 2.0, 'y': 0.5}]
+  assert settings['onset_threshold'] == 0.25
+  assert settings['model']['checkpoint_id'] == 'abc123'
+  assert settings['inputs'][0]['path'] == str(folder / 'song.wav')
+  assert settings['measured']['notes'] == 12 and settings['measured']['samples'] == len(song[0])
+
+
+def test_the_same_settings_give_the_same_files(folder, capsys):
+  assert run(capsys, output='a')[0] == run(capsys, output='b')[0] == 0
+  for name in export.FILES:
+    assert (folder / 'a' / name).read_bytes() == (folder / 'b' / name).read_bytes(), name
+
+
+def test_results_are_not_overwritten_unasked(folder, capsys):
+  assert run(capsys)[0] == 0
+  before = (folder / 'out' / 'bass.mid').read_bytes()
+  code, _, err = run(capsys, '--z=7,0')
+  assert code == 2 and '--overwrite' in err and err.count('\n') == 1
+  assert (folder / 'out' / 'bass.mid').read_bytes() == before
+  assert run(capsys, '--z=7,0', '--overwrite')[0] == 0
+  assert set(midi_export.read_notes('out/bass.mid').pitch.tolist()) == {47}
+
+
+def test_a_failed_write_leaves_the_old_results(folder, capsys, monkeypatch):
+  assert run(capsys)[0] == 0
+  before = {name: (folder / 'out' / name).read_bytes() for name in export.FILES}
+
+  def full(*arguments, **options):
+    raise OSError(28, 'No space left on device')
+
+  monkeypatch.setattr('bassnet_jax.piano_roll.draw', full)
+  code, _, err = run(capsys, '--z=7,0', '--overwrite')
+  assert code == 2 and 'No space left' in err and err.count('\n') == 1
+  assert {name: (folder / 'out' / name).read_bytes() for name in os.listdir('out')} == before
+
+
+def test_several_inputs_are_mixed(folder):
+  save('low.flac', 0.1 * chords(4.0, 22_050, channels=1), 22_050)
+  result = generate.generate(EighthNotes(), ['song.wav', 'low.flac'])
+  assert result.sample_rate == 44_100
+  assert result.mix_audio.shape == (4 * 44_100, 2) and result.bass_audio.shape == (4 * 44_100,)
+  assert result.files == {}
+  without_bass = generate.generate(EighthNotes(), ['song.wav', 'low.flac'], bass_level=0.0).mix_audio
+  assert np.abs(without_bass[: 3 * 44_100] - chords(3.0, 44_100)).max() < 0.05
+  assert np.abs(without_bass[int(3.1 * 44_100) :]).max() > 0.005
+
+
+@pytest.mark.parametrize(('samples', 'rate', 'channels'), [(8_001, 8_000, 1), (48_013, 48_000, 2), (22_222, 11_025, 3)])
+def test_length_rate_and_channels_are_the_inputs(folder, samples, rate, channels):
+  save('other.wav', chords(samples / rate, rate, channels), rate)
+  result = generate.generate(EighthNotes(), 'other.wav', (1, 0), output='out')
+  assert len(result.bass_audio) == samples
+  assert soundfile.info('out/bass.wav').frames == samples and soundfile.info('out/bass.wav').samplerate == rate
+  assert soundfile.info('out/mix_with_bass.wav').frames == samples and soundfile.info('out/mix_with_bass.wav').channels == channels
+
+
+def test_trajectory_strings_and_bpm(folder, capsys):
+  (folder / 'path.csv').write_text('time,x,y\n1.4,0,0\n1.6,-9,0\n')
+  code, _, err = run(capsys, '--trajectory=path.csv', '--bpm=90')
+  assert (code, err) == (0, '')
+  pitch = midi_export.read_notes('out/bass.mid').pitch
+  assert pitch[0] == 40 and pitch[-1] == 31
+  found = generate.generate(EighthNotes(), 'song.wav', (-10, 0), strings='4-string').notes
+  assert found.pitch.min() == 30
+  np.testing.assert_array_equal(
+    generate.generate(EighthNotes(), 'song.wav', (2, 0)).z, generate.generate(EighthNotes(), 'song.wav', '2,0').z
+  )
+
+
+def test_style_of_another_song(folder, capsys):
+  save('style_mix.wav', chords(2.0, 16_000), 16_000)
+  save('style_bass.wav', chords(2.0, 16_000), 16_000)
+  code, _, err = run(capsys, '--style_mix=style_mix.wav', '--style_bass=style_bass.wav')
+  assert (code, err) == (0, '')
+  assert set(midi_export.read_notes('out/bass.mid').pitch.tolist()) == {43}
+
+
+def test_no_notes_is_a_result(folder, capsys):
+  code, out, err = run(capsys, '--onset_threshold=1')
+  assert (code, err) == (0, '') and 'lower --onset_threshold' in out
+  assert len(midi_export.read_notes('out/bass.mid')) == 0
+  assert np.abs(soundfile.read('out/bass.wav')[0]).max() == 0
+
+
+def bad_inputs(folder):
+  """Writes every kind of unusable input; the file's name is its kind."""
+  (folder / 'text.wav').write_text('this is no audio\n' * 100)
+  (folder / 'empty.wav').write_bytes(b'')
+  save('silence.wav', np.zeros(44_100), 44_100)
+  save('short.wav', chords(0.3, 44_100), 44_100)
+  save('millisecond.wav', chords(0.001, 44_100), 44_100)
+  broken = chords(1.0, 44_100)
+  broken[1_000] = np.nan
+  save('nan.wav', broken, 44_100, subtype='FLOAT')
+
+
+@pytest.mark.parametrize(
+  ('source', 'says'),
+  [
+    ('missing.wav', 'missing.wav'),
+    ('text.wav', 'text.wav'),
+    ('empty.wav', 'empty.wav'),
+    ('silence.wav', 'silence'),
+    ('short.wav', '300 ms'),
+    ('millisecond.wav', '998 us|0.9977 ms|1 ms'),
+    ('nan.wav', 'nan.wav'),
+    ('.', 'folder'),
+  ],
+)
+def test_bad_inputs(folder, capsys, source, says):
+  bad_inputs(folder)
+  refused(run(capsys, source=source), says)
+  assert not os.path.exists('out')
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'says'),
+  [
+    (['--z=1'], 'two numbers'),
+    (['--z=1,nan'], 'expected a number'),
+    (['--z=a,b'], 'expected a number'),
+    (['--z=1,1', '--trajectory=path.csv'], 'not several'),
+    (['--trajectory=missing.csv'], 'no such trajectory file'),
+    (['--trajectory=song.wav'], 'not a text file'),
+    (['--style_mix=song.wav'], '--style_bass'),
+    (['--style_mix=song.wav', '--style_bass=missing.wav'], 'missing.wav'),
+    (['--onset_threshold=1.5'], 'onset threshold is 1.5'),
+    (['--articulation=-1'], 'articulation is -1'),
+    (['--timbre=nan'], 'timbre is nan'),
+    (['--bass_level=3'], 'bass level is 3'),
+    (['--strings=7-string'], '4-string, 5-string, full'),
+    (['--bpm=0'], 'beats a minute'),
+    (['--timbre=dull'], 'timbre'),
+    (['--unknown=1'], 'unknown'),
+    (['another.wav'], 'not a flag'),
+  ],
+)
+def test_bad_settings(folder, capsys, arguments, says):
+  refused(run(capsys, *arguments), says)
+  assert not os.path.exists('out')
+
+
+def test_bad_outputs(folder, capsys):
+  (folder / 'file').write_text('in the way')
+  refused(run(capsys, output='file'), 'is a file')
+  refused(run(capsys, output='file/out'), 'cannot be written')
+  os.mkdir('here')
+  save('here/bass.wav', chords(1.0, 16_000), 16_000)
+  refused(run(capsys, '--overwrite', source='here/bass.wav', output='here'), 'would be replaced')
+
+
+def test_missing_checkpoint(folder, capsys, monkeypatch):
+  monkeypatch.undo()
+  monkeypatch.chdir(folder)
+  refused(run(capsys, checkpoint='missing'), 'no such checkpoint')
+
+
+@pytest.mark.parametrize('missing', ['checkpoint', 'input', 'output'])
+def test_missing_flags(capsys, missing):
+  given = [f'--{name}=x' for name in ('checkpoint', 'input', 'output') if name != missing]
+  code = generate.main(['generate', *given])
+  refused((code, *capsys.readouterr()), f'--{missing} is missing')
+
+
+def test_help(capsys):
+  assert generate.main(['generate', '--help']) == 0
+  assert '--trajectory' in capsys.readouterr().out
+
+
+def refused(outcome, says: str) -> None:
+  code, _, err = outcome
+  assert code == 2
+  assert err.count('\n') == 1 and err.startswith('generate: ') and 'Traceback' not in err
+  assert any(part in err for part in says.split('|')), err
