@@ -322,3 +322,10 @@ class BassNet(nn.Module):
     code = self.encode_mix(mix)
     posterior = self.encode(code, bass)
     return self.decode(crop_code(code, posterior.mu.shape[1]), posterior.mu)
+
+
+def init_params(config: ModelConfig, window: int, seed: int) -> dict:
+  """New parameters, a function of the seed."""
+  frames = window + 2 * context_frames(config)
+  mix, bass = jnp.zeros((1, frames, ft.MIX_BINS)), jnp.zeros((1, frames, ft.BASS_BINS))
+  return BassNet(config).init(jax.random.key(seed), mix, bass)

@@ -23,6 +23,7 @@ FAINT = '#d9dde4'
 OURS = '#1f6fb2'
 CONTROL = '#d9822b'
 BASELINE = '#9aa5b5'
+ACCENT = '#c02942'
 CEILING = '#3c9d73'
 # Okabe & Ito's colours, told apart by colour-blind readers too.
 PATTERNS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#8c6bb1', '#5c5c5c')
@@ -86,8 +87,8 @@ def _figure(path: str, width: float, height: float) -> Iterator[Figure]:
     figure.savefig(path, dpi=150, facecolor='white', format='png')
 
 
-def _bars(axes: Axes, rows: Sequence[tuple[str, str, float]], metrics: Mapping[str, Mapping], name: str) -> None:
-  """Horizontal bars of one metric with intervals and figures; `rows` are (rung, colour, height)."""
+def _bars(axes: Axes, rows: Sequence[tuple[str, str, float]], metrics: Mapping[str, Mapping], name: str, chance: str = '') -> None:
+  """Horizontal bars of one metric with intervals, figures and, under the name `chance`, red marks; `rows` are (rung, colour, height)."""
   for rung, colour, y in rows:
     value, interval = metrics[rung].get(name), metrics[rung].get(f'{name}_ci95')
     if value is None:
@@ -97,6 +98,10 @@ def _bars(axes: Axes, rows: Sequence[tuple[str, str, float]], metrics: Mapping[s
     if interval is not None:
       axes.plot(interval, [y, y], color=INK, linewidth=1.3, solid_capstyle='butt')
       end = max(end, interval[1])
+    by_chance = metrics[rung].get(chance)
+    if by_chance is not None:
+      axes.plot([by_chance, by_chance], [y - 0.42, y + 0.42], color=ACCENT, linewidth=2)
+      end = max(end, by_chance)
     axes.text(end + 0.02, y, f'{value:.2f}', va='center', fontsize=9)
 
 
@@ -124,12 +129,8 @@ def ladder_bars(metrics: Mapping[str, Mapping], path: str) -> None:
   with _figure(path, 12, 1.3 + 0.34 * y) as figure:
     panels = figure.subplots(1, 3, sharey=True, width_ratios=(1.25, 1, 1))
     _bars(panels[0], rows, metrics, 'note_pc_f1')
-    _bars(panels[1], rows, metrics, 'onset_f1')
+    _bars(panels[1], rows, metrics, 'onset_f1', 'onset_f1_chance')
     _bars(panels[2], rows, metrics, 'chord_tone_rate')
-    for rung, _, height in rows:
-      chance = metrics[rung].get('onset_f1_chance')
-      if chance is not None:
-        panels[1].plot([chance, chance], [height - 0.42, height + 0.42], color='#c02942', linewidth=2)
     truth = metrics.get('truth', {}).get('chord_tone_rate')
     if truth is not None:
       panels[2].axvline(truth, color=CEILING, linewidth=1, linestyle='--')
@@ -139,7 +140,7 @@ def ladder_bars(metrics: Mapping[str, Mapping], path: str) -> None:
       axes.set_title(title)
       axes.set_xlabel(label)
       axes.set_xlim(0, 1.14)
-      axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
+      axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ['0', '', '0.5', '', '1'])
       axes.set_ylim(y - 0.4, -0.6)
       axes.grid(axis='x')
       axes.tick_params(length=0)
@@ -212,7 +213,7 @@ def latent_density(points: np.ndarray, path: str) -> None:
   # A smoothed histogram is a kernel density estimate on a grid, at any number of points; Scott's rule sets its width.
   histogram, edges, _ = np.histogram2d(*points.T, bins=cells, range=[[-reach, reach]] * 2)
   width = np.maximum(points.std(axis=0), 0.02 * reach) * len(points) ** (-1 / 6) / (2 * reach / cells)
-  density = gaussian_filter(histogram, np.maximum(width, 2.0))
+  density = gaussian_filter(histogram, np.maximum(width, 4.0))
   density /= density.sum()
   falling = np.sort(density.ravel())[::-1]
   inside = np.cumsum(falling)
@@ -293,7 +294,7 @@ def piano_roll(path: str, bass: Notes, mix_notes: Notes | None, reference: Notes
         axes.axhline(pitch - 0.5, color=FAINT, linewidth=0.8, zorder=0)
     _note_boxes(axes, mix.pitched, start, end, 0.62, facecolor='#b9c2cf', edgecolor='none', alpha=0.75, zorder=2)
     _note_boxes(axes, line, start, end, 0.95, facecolor=OURS, edgecolor='none', zorder=3)
-    _note_boxes(axes, truth, start, end, 1.3, facecolor='none', edgecolor='#c8102e', linewidth=1.2, zorder=4)
+    _note_boxes(axes, truth, start, end, 1.3, facecolor='none', edgecolor=ACCENT, linewidth=1.2, zorder=4)
     octaves = [pitch for pitch in range(low, high + 1) if pitch % 12 in (0, 4, 9)]
     axes.set_yticks(octaves, [_note_name(pitch) for pitch in octaves], fontsize=8.5)
     axes.set_ylim(low - 0.5, high + 0.5)
@@ -301,7 +302,7 @@ def piano_roll(path: str, bass: Notes, mix_notes: Notes | None, reference: Notes
     axes.grid(axis='x')
     handles = [Patch(facecolor=OURS, label='bass')]
     if len(truth):
-      handles.append(Patch(facecolor='none', edgecolor='#c8102e', linewidth=1.2, label='true bass'))
+      handles.append(Patch(facecolor='none', edgecolor=ACCENT, linewidth=1.2, label='true bass'))
     if len(mix.pitched):
       handles.append(Patch(facecolor='#b9c2cf', label='mix'))
     axes.legend(handles=handles, loc='lower right', bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.2)
@@ -350,7 +351,7 @@ def confusion(matrix: np.ndarray, names: Sequence[str], path: str) -> None:
       spine.set_visible(False)
     axes.set_xlabel('nearest to the generated notes')
     axes.set_ylabel('intended')
-    axes.set_title(f'{np.trace(shares) / count:.0%} as intended (chance {1 / count:.0%})')
+    axes.set_title(f'{np.trace(shares) / count:.3g} as intended (chance {1 / count:.3g})')
 
 
 def _smoothed(values: np.ndarray) -> np.ndarray:

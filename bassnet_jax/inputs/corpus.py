@@ -1,0 +1,89 @@
+"""The training corpus that both input backends and the evaluation share: which files, how many frames, what statistics."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+import numpy as np
+
+from bassnet_jax.batch import Statistics
+from bassnet_jax.config import DataConfig
+from data_pipeline import build, catalogue, extraction
+from data_pipeline import features as ft
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+  """Datasets of a run, built.
+
+  Attributes:
+    names: 'dataset/configuration' each.
+    data_dir: their common folder, absolute.
+    summaries: of stage 1, one a dataset.
+    statistics: pooled over the training splits of all.
+  """
+
+  names: tuple[str, ...]
+  data_dir: str
+  summaries: tuple[extraction.Summary, ...]
+  statistics: Statistics
+
+  def paths(self, split: str, max_songs: int = 0) -> list[str]:
+    """Feature files of a split, over all datasets; at most `max_songs` of each."""
+    result = []
+    for name, summary in zip(self.names, self.summaries, strict=True):
+      directory = extraction.folder(self.data_dir, *catalogue.parse(name))
+      ids = summary.splits().get(split, [])
+      result += [extraction.song_path(directory, song) for song in (ids[:max_songs] if max_songs else ids)]
+    return result
+
+  def frames(self, split: str, max_songs: int = 0) -> int:
+    """Frames of a split."""
+    total = 0.0
+    for summary in self.summaries:
+      ids = summary.splits().get(split, [])
+      total += sum(summary.songs[song]['seconds'] for song in (ids[:max_songs] if max_songs else ids))
+    return int(total * ft.FRAME_RATE)
+
+  def licences(self) -> dict[str, int]:
+    """Licence -> number of training songs under it."""
+    counts: dict[str, int] = {}
+    for summary in self.summaries:
+      for entry in summary.songs.values():
+        if entry['split'] == 'train':
+          counts[entry['licence']] = counts.get(entry['licence'], 0) + 1
+    return counts
+
+  def tfds_directories(self) -> list[str]:
+    return [build.tfds_folder(name, self.data_dir) for name in self.names]
+
+
+def open_corpus(config: DataConfig, data_dir: str, manual_dir: str | None = None, tfds_files: bool | None = None) -> Corpus:
+  """The corpus of a configuration; what is missing is built, saying so.
+
+  Raises:
+    ValueError: unknown dataset, or its source can't be used.
+  """
+  data_dir = os.path.abspath(data_dir)
+  tfds_files = config.backend == 'tfdata' if tfds_files is None else tfds_files
+  summaries = []
+  for name in config.datasets:
+    if not build.is_built(name, data_dir, tfds_files):
+      print(f'dataset {name} is not in {data_dir}: building it now (once)', flush=True)
+    summaries.append(build.build(name, data_dir, manual_dir, tfds_files=tfds_files))
+  return Corpus(tuple(config.datasets), data_dir, tuple(summaries), pooled_statistics(summaries))
+
+
+def pooled_statistics(summaries: list[extraction.Summary]) -> Statistics:
+  """Mean and standard deviation over the training frames of all datasets."""
+  weights = np.asarray([summary.statistics['frames'][0] for summary in summaries])
+  weights = weights / weights.sum()
+  values = {}
+  for name in ('mix', 'bass'):
+    means = np.asarray([summary.statistics[f'{name}_mean'] for summary in summaries])
+    stds = np.asarray([summary.statistics[f'{name}_std'] for summary in summaries])
+    mean = weights @ means
+    values[f'{name}_mean'] = mean.astype(np.float32)
+    values[f'{name}_std'] = np.sqrt(weights @ (stds**2 + means**2) - mean**2).astype(np.float32)
+  return Statistics(**values)

@@ -1,0 +1,304 @@
+"""The training loop: data-parallel steps over a mesh of devices, exact resume, logs and progress."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jax.sharding import NamedSharding, PartitionSpec
+
+from bassnet_jax import config as configs
+from bassnet_jax import losses, run_control, scalar_log
+from bassnet_jax import model as networks
+from bassnet_jax.batch import Batch, Statistics
+from bassnet_jax.checkpoints import Checkpoints
+from bassnet_jax.config import Experiment
+from bassnet_jax.inputs import resident
+from bassnet_jax.inputs.corpus import Corpus
+from data_pipeline import features as ft
+from data_pipeline.progress import Progress
+
+
+class TrainingError(RuntimeError):
+  """Training can't go on; the message says why and what to do."""
+
+
+class Interrupted(Exception):
+  """A signal asked for an end; the state is saved and the same command goes on."""
+
+
+@struct.dataclass
+class TrainState:
+  """Everything that a step changes."""
+
+  step: jax.Array
+  params: Any
+  optimizer: Any
+
+
+def total_steps(experiment: Experiment, corpus: Corpus) -> int:
+  """Steps of the whole run: `passes` over the training frames, counted in windows."""
+  if experiment.train.steps > 0:
+    return experiment.train.steps
+  frames = corpus.frames('train', experiment.data.max_songs)
+  return max(math.ceil(experiment.train.passes * frames / experiment.data.window / experiment.data.batch_size), 1)
+
+
+def make_optimizer(experiment: Experiment, steps: int) -> optax.GradientTransformation:
+  """AdamW with warm-up, cosine decay and gradient clipping."""
+  cfg = experiment.train
+  warmup = min(cfg.warmup_steps, max(steps // 10, 1))
+  schedule = optax.warmup_cosine_decay_schedule(
+    0.0, cfg.learning_rate, warmup, max(steps, warmup + 1), cfg.learning_rate * cfg.final_learning_rate
+  )
+  return optax.chain(optax.clip_by_global_norm(cfg.gradient_clip), optax.adamw(schedule, weight_decay=cfg.weight_decay))
+
+
+def init_state(experiment: Experiment, seed: int, optimizer: optax.GradientTransformation) -> TrainState:
+  """A new state, a function of the seed."""
+  params = networks.init_params(experiment.model, experiment.data.window, seed)
+  return TrainState(step=jnp.zeros((), jnp.int32), params=params, optimizer=optimizer.init(params))
+
+
+def train_step(
+  state: TrainState,
+  batch: Batch,
+  seed_key: jax.Array,
+  experiment: Experiment,
+  statistics: Statistics,
+  optimizer: optax.GradientTransformation,
+) -> tuple[TrainState, losses.Terms]:
+  """One step on a batch of pairs; all randomness is a function of (seed, step)."""
+  key = jax.random.fold_in(seed_key, state.step)
+  (_, terms), gradients = jax.value_and_grad(losses.loss, has_aux=True)(state.params, batch, key, experiment, statistics)
+  updates, new_optimizer = optimizer.update(gradients, state.optimizer, state.params)
+  return TrainState(state.step + 1, optax.apply_updates(state.params, updates), new_optimizer), terms
+
+
+def make_mesh() -> jax.sharding.Mesh:
+  """All devices in one axis, over which batches are split."""
+  return jax.make_mesh((jax.device_count(),), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
+
+
+def check_batch(experiment: Experiment) -> None:
+  """Pairs must divide over devices.
+
+  Raises:
+    ConfigError: they don't.
+  """
+  pairs, devices = experiment.data.batch_size // 2, jax.device_count()
+  if experiment.data.batch_size % 2 or pairs % devices:
+    raise configs.ConfigError(
+      f'data.batch_size={experiment.data.batch_size} windows: expected an even number whose pairs divide over {devices} devices, '
+      f'such as {2 * devices * max(round(pairs / devices), 1)}'
+    )
+
+
+class _TfDataFeed:
+  """One batch, one step a call; the host reads the next batch while the device computes."""
+
+  steps_per_call = 1
+
+  def __init__(self, experiment: Experiment, corpus: Corpus, seed: int, step: Callable, mesh: jax.sharding.Mesh):
+    from data_pipeline import tf_windows
+
+    tf_windows.hide_accelerators()
+    data = experiment.data
+    dataset = tf_windows.pairs(
+      corpus.tfds_directories(),
+      window=data.window,
+      context=networks.context_frames(experiment.model),
+      pairs_per_batch=data.batch_size // 2 // jax.process_count(),
+      pair_distance=data.pair_distance,
+      pairs_per_excerpt=max(data.windows_per_excerpt // 2, 1),
+      excerpts_in_memory=data.excerpts_in_memory,
+      seed=seed,
+      max_songs=data.max_songs,
+      process_index=jax.process_index(),
+      process_count=jax.process_count(),
+    )
+    self.iterator = tf_windows.CheckpointableIterator(dataset)
+    self.wait = 0.0
+    self._sharding = NamedSharding(mesh, PartitionSpec('data'))
+    replicated = NamedSharding(mesh, PartitionSpec())
+    self._step = jax.jit(step, donate_argnums=0, out_shardings=(replicated, replicated))
+
+  def __call__(self, state: TrainState) -> tuple[TrainState, losses.Terms]:
+    begin = time.perf_counter()
+    local = next(self.iterator)
+    self.wait += time.perf_counter() - begin
+    batch = Batch(**{name: jax.make_array_from_process_local_data(self._sharding, value) for name, value in local.items()})
+    return self._step(state, batch)
+
+
+class _ResidentFeed:
+  """Many steps a call, windows drawn on the device; there is no position to save but the step."""
+
+  iterator = None
+  wait = 0.0
+
+  def __init__(self, experiment: Experiment, corpus: Corpus, seed: int, step: Callable, mesh: jax.sharding.Mesh):
+    data, context = experiment.data, networks.context_frames(experiment.model)
+    replicated = NamedSharding(mesh, PartitionSpec())
+    self._data = jax.device_put(resident.load(corpus.paths('train', data.max_songs)), replicated)
+    self.steps_per_call = math.gcd(experiment.train.log_every, experiment.train.checkpoint_every)
+    draw_key = jax.random.fold_in(jax.random.key(seed), 1)
+    pairs = NamedSharding(mesh, PartitionSpec('data'))
+
+    def steps(state: TrainState, stored: resident.Resident, count: int):
+      def one(carry: TrainState, _):
+        batch = resident.draw(stored, jax.random.fold_in(draw_key, carry.step), data, context)
+        return step(carry, jax.lax.with_sharding_constraint(batch, pairs))
+
+      state, terms = jax.lax.scan(one, state, length=count)
+      return state, jax.tree.map(lambda x: x[-1], terms)
+
+    self._steps = jax.jit(steps, donate_argnums=0, out_shardings=(replicated, replicated), static_argnums=2)
+
+  def __call__(self, state: TrainState, count: int | None = None) -> tuple[TrainState, losses.Terms]:
+    return self._steps(state, self._data, count or self.steps_per_call)
+
+
+def train(experiment: Experiment, corpus: Corpus, workdir: str, seed: int) -> int:
+  """Trains to the end, or goes on from the newest checkpoint in `workdir`.
+
+  Order of the loop: save, take the next batch, step, report the step before: checkpoint N is the state before
+  batch N was consumed, so that a resume is exact.
+
+  Returns:
+    the number of steps of the whole run.
+
+  Raises:
+    TrainingError: a loss term isn't finite, or the workdir belongs to other settings.
+    Interrupted: SIGTERM or SIGINT came; the state is saved.
+  """
+  check_batch(experiment)
+  steps = total_steps(experiment, corpus)
+  optimizer = make_optimizer(experiment, steps)
+  mesh = make_mesh()
+  replicated = NamedSharding(mesh, PartitionSpec())
+  seed_key = jax.random.key(seed + 1)
+
+  def step_fn(state: TrainState, batch: Batch):
+    return train_step(state, batch, seed_key, experiment, corpus.statistics, optimizer)
+
+  description = describe(experiment, corpus, seed, steps)
+  with (
+    run_control.exclusive(workdir),
+    Checkpoints(workdir, experiment.train.checkpoints_kept) as checkpoints,
+    run_control.end_signals() as stop,
+  ):
+    make_state = jax.jit(lambda: init_state(experiment, seed, optimizer), out_shardings=replicated)
+    latest = checkpoints.latest_step()
+    if latest is not None:
+      _check_same_run(checkpoints.description(latest), description, workdir)
+    if latest is not None and latest >= steps:
+      print(f'training is complete: {latest} steps in {checkpoints.directory}', flush=True)
+      return steps
+    feed = (_ResidentFeed if experiment.data.backend == 'resident' else _TfDataFeed)(experiment, corpus, seed, step_fn, mesh)
+    if latest is None:
+      state, begun = make_state(), 0
+    else:
+      shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated), jax.eval_shape(make_state))
+      state, begun = checkpoints.restore(latest, shapes, feed.iterator), latest
+      print(f'going on from step {latest} of {steps}', flush=True)
+    _loop(experiment, feed, state, begun, steps, checkpoints, description, workdir, stop)
+  return steps
+
+
+def _loop(experiment, feed, state, begun, steps, checkpoints, description, workdir, stop) -> None:
+  cfg, batch_size = experiment.train, experiment.data.batch_size
+  count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+  print(f'{steps} steps of {batch_size} windows, {count:,} parameters, {jax.device_count()} x {jax.devices()[0].device_kind}', flush=True)
+  step = begun
+  pending: tuple[int, losses.Terms, dict[str, float]] | None = None
+  marked_at, marked_step, marked_wait, note = time.monotonic(), begun, 0.0, ''
+  with scalar_log.ScalarLog(workdir, begun) as log, Progress(steps, 'training', 'steps', done=begun) as progress:
+    while True:
+      if step >= steps or stop() or (step > begun and step % cfg.checkpoint_every == 0):
+        _flush(pending, log, workdir)
+        pending = None
+        checkpoints.save(step, state, description, feed.iterator)
+        if step >= steps:
+          break
+        if stop():
+          checkpoints.wait()
+          raise Interrupted(f'stopped at step {step} of {steps}; the state is saved. The same command goes on.')
+      taken = min(feed.steps_per_call, steps - step)
+      state, terms = feed(state) if feed.steps_per_call == 1 else feed(state, taken)
+      previous, step = step, step + taken
+      if previous // cfg.log_every != step // cfg.log_every:
+        row = _flush(pending, log, workdir)  # of the report before this one: its step has long ended
+        elapsed = time.monotonic() - marked_at
+        speed = {
+          'windows_per_second': (step - marked_step) * batch_size / max(elapsed, 1e-9),
+          'data_wait': (feed.wait - marked_wait) / max(elapsed, 1e-9),
+        }
+        marked_at, marked_step, marked_wait = time.monotonic(), step, feed.wait
+        pending = (step, terms, speed)
+        if row:
+          note = f'loss {row["total"]:.3f}, {speed["windows_per_second"]:.0f} windows/s, waiting for data {100 * speed["data_wait"]:.1f} %'
+          note += f', smoothness {row["latent_smoothness"]:.3f}'
+      progress.update(taken, note)
+    checkpoints.wait()
+
+
+def _flush(pending, log: scalar_log.ScalarLog, workdir: str) -> dict[str, float] | None:
+  """Writes the terms of an earlier step; stops the run if one isn't finite."""
+  if pending is None:
+    return None
+  step, terms, speed = pending
+  row = {name: float(value) for name, value in dataclasses.asdict(jax.device_get(terms)).items()}
+  log.write(step, row | speed)
+  broken = [name for name, value in row.items() if not math.isfinite(value)]
+  if broken:
+    raise TrainingError(
+      f'step {step}: the loss term {", ".join(broken)} is not finite; training stops. The last good checkpoint is in {workdir}. '
+      'Try a smaller train.learning_rate, or look for damaged songs in the data.'
+    )
+  return row
+
+
+def describe(experiment: Experiment, corpus: Corpus, seed: int, steps: int) -> dict[str, Any]:
+  """What a checkpoint says of itself: settings, statistics, data, licences."""
+  return {
+    'experiment': configs.to_dict(experiment),
+    'seed': seed,
+    'steps': steps,
+    'statistics': corpus.statistics.to_lists(),
+    'datasets': list(corpus.names),
+    'licences': corpus.licences(),
+    'features_version': ft.VERSION,
+    'commit': commit(),
+  }
+
+
+def commit() -> str:
+  """The commit of the source tree, or 'unknown' outside one."""
+  folder = os.path.dirname(os.path.abspath(__file__))
+  found = subprocess.run(['git', '-C', folder, 'rev-parse', 'HEAD'], capture_output=True, text=True, check=False)
+  return found.stdout.strip() or 'unknown'
+
+
+def _check_same_run(saved: dict[str, Any], now: dict[str, Any], workdir: str) -> None:
+  lines = configs.differences(configs.from_dict(saved['experiment']), configs.from_dict(now['experiment']))
+  lines += [
+    f'{name}: {saved[name]} -> {now[name]}' for name in ('seed', 'steps', 'datasets', 'features_version') if saved[name] != now[name]
+  ]
+  if saved['statistics'] != now['statistics']:
+    lines.append('statistics of the training data differ: the dataset was built anew')
+  if lines:
+    raise TrainingError(
+      f'{workdir} holds a run with other settings:\n  '
+      + '\n  '.join(lines)
+      + '\nGive another --workdir, or the settings that it was begun with.'
+    )

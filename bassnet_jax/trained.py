@@ -1,0 +1,160 @@
+"""A trained model for everything after training: whole songs in, in bounded memory, numpy on both sides."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+from typing import Any
+
+import jax
+import numpy as np
+
+from bassnet_jax import checkpoints
+from bassnet_jax import config as configs
+from bassnet_jax import model as networks
+from bassnet_jax.batch import Statistics
+from bassnet_jax.checkpoints import CheckpointError
+from bassnet_jax.decoding import Prediction
+from data_pipeline import features as ft
+
+_CHUNK = 1024
+"""Frames a compiled call: long songs go through in pieces of one shape, so that nothing is compiled twice."""
+
+CALIBRATION_FILE = 'calibration.json'
+
+
+@dataclasses.dataclass(frozen=True)
+class MixCode:
+  """The encoded mix of a song; z plays no part in it.
+
+  Attributes:
+    pitch: [(frames + 2 * reach) / 2, 60, channels] float16.
+    frame: [frames + 2 * reach, hidden] float32.
+    frames: of the song.
+  """
+
+  pitch: np.ndarray
+  frame: np.ndarray
+  frames: int
+
+
+class TrainedModel:
+  """Encodes and decodes whole songs.
+
+  Attributes:
+    experiment: the settings it was trained with.
+    onset_threshold, default_z: chosen on validation songs; 0.5 and the origin before that.
+    describe: what the checkpoint says of itself.
+  """
+
+  def __init__(self, params: Any, description: dict[str, Any], step: int, calibration: dict[str, Any] | None = None):
+    calibration = calibration or {}
+    self.experiment = configs.from_dict(description['experiment'])
+    self.describe = description | {'step': step}
+    self.onset_threshold = float(calibration.get('onset_threshold', 0.5))
+    self.default_z = tuple(calibration.get('default_z', (0.0, 0.0)))
+    self._params = jax.device_put(params)
+    self._statistics = Statistics.from_lists(description['statistics'])
+    net = networks.BassNet(self.experiment.model)
+    self._encode_mix = jax.jit(functools.partial(net.apply, method='encode_mix'))
+    self._encode = jax.jit(functools.partial(net.apply, method='encode'))
+    self._decode = jax.jit(functools.partial(net.apply, method='decode'))
+    cfg = self.experiment.model
+    self._mix_reach = networks.mix_reach(cfg)
+    self._latent_reach = networks.latent_reach(cfg)
+    self._decoder_reach = networks.decoder_reach(cfg)
+    self._code_reach = max(self._latent_reach, self._decoder_reach)
+
+  def encode_mix(self, mix: np.ndarray) -> MixCode:
+    """Encodes log1p-compressed mix features [frames, 192]; silence is assumed beyond both ends."""
+    frames = len(mix)
+    needed = frames + 2 * self._code_reach
+    chunks = -(-needed // _CHUNK)
+    before = self._mix_reach + self._code_reach
+    padded = self._statistics.standardise_mix(_padded(mix, before, chunks * _CHUNK + 2 * self._mix_reach))
+    pitch, frame = [], []
+    for start in range(0, chunks * _CHUNK, _CHUNK):
+      code = self._encode_mix(self._params, padded[None, start : start + _CHUNK + 2 * self._mix_reach])
+      pitch.append(np.asarray(code.pitch[0], dtype=np.float16))
+      frame.append(np.asarray(code.frame[0], dtype=np.float32))
+    return MixCode(np.concatenate(pitch), np.concatenate(frame), frames)
+
+  def decode(self, code: MixCode, z: np.ndarray) -> Prediction:
+    """The bass for a code and a latent position [2], or one a frame [frames, 2]."""
+    reach = self._decoder_reach
+    offset = self._code_reach - reach
+    z = np.broadcast_to(np.asarray(z, dtype=np.float32), (code.frames, self.experiment.model.latent_size))
+    chunks = -(-code.frames // _CHUNK)
+    z = np.pad(z, ((reach, chunks * _CHUNK - code.frames + reach), (0, 0)), mode='edge')
+    parts = []
+    for start in range(0, chunks * _CHUNK, _CHUNK):
+      piece = networks.MixCode(
+        pitch=_cut(code.pitch, (start + offset) // networks.PITCH_STRIDE, (_CHUNK + 2 * reach) // networks.PITCH_STRIDE)[None],
+        frame=_cut(code.frame, start + offset, _CHUNK + 2 * reach)[None],
+      )
+      parts.append(jax.device_get(self._decode(self._params, piece, z[None, start : start + _CHUNK + 2 * reach])))
+    outputs = jax.tree.map(lambda *x: np.concatenate([part[0] for part in x])[: code.frames].astype(np.float32), *parts)
+    return Prediction(
+      bass=self._statistics.restore_bass(outputs.cqt),
+      pitch_logits=outputs.pitch,
+      onset=1 / (1 + np.exp(-outputs.onset)),
+      level=outputs.level,
+    )
+
+  def posterior(self, mix: np.ndarray, bass: np.ndarray, code: MixCode | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation [frames, 2] of q(z | mix, bass), from log1p-compressed features."""
+    frames = len(mix)
+    code = code or self.encode_mix(mix)
+    chunks = -(-frames // _CHUNK)
+    reach = self._mix_reach + self._latent_reach
+    offset = self._code_reach - self._latent_reach
+    padded = self._statistics.standardise_bass(_padded(bass, reach, chunks * _CHUNK + 2 * reach))
+    mu, logvar = [], []
+    for start in range(0, chunks * _CHUNK, _CHUNK):
+      length = _CHUNK + 2 * self._latent_reach
+      piece = networks.MixCode(
+        pitch=_cut(code.pitch, (start + offset) // networks.PITCH_STRIDE, length // networks.PITCH_STRIDE)[None],
+        frame=_cut(code.frame, start + offset, length)[None],
+      )
+      result = jax.device_get(self._encode(self._params, piece, padded[None, start : start + _CHUNK + 2 * reach]))
+      mu.append(result.mu[0])
+      logvar.append(result.logvar[0])
+    return np.concatenate(mu)[:frames], np.exp(np.concatenate(logvar)[:frames] / 2)
+
+
+def _padded(features: np.ndarray, before: int, length: int) -> np.ndarray:
+  """`length` frames of [frames, bins], beginning `before` frames before the song; silence beyond its ends."""
+  result = np.zeros((length, features.shape[1]), dtype=np.float32)
+  kept = min(len(features), length - before)
+  result[before : before + kept] = features[:kept]
+  return result
+
+
+def _cut(values: np.ndarray, start: int, length: int) -> np.ndarray:
+  """values[start : start + length], filled with zeros at the end; float32."""
+  piece = values[start : start + length].astype(np.float32)
+  return np.pad(piece, ((0, length - len(piece)), *((0, 0),) * (values.ndim - 1)))
+
+
+def load(path: str) -> TrainedModel:
+  """The model of a workdir.
+
+  Raises:
+    CheckpointError: there is none, or its features are of another version.
+  """
+  params, description, step = checkpoints.load_params(path)
+  if description['features_version'] != ft.VERSION:
+    raise CheckpointError(
+      f'{path}: trained on features of version {description["features_version"]}; this package makes {ft.VERSION}. Train anew, or install that version.'
+    )
+  workdir = os.path.dirname(os.path.abspath(path)) if os.path.basename(os.path.abspath(path)) == 'checkpoints' else os.path.abspath(path)
+  calibration = None
+  if os.path.exists(os.path.join(workdir, CALIBRATION_FILE)):
+    with open(os.path.join(workdir, CALIBRATION_FILE)) as file:
+      calibration = json.load(file)
+  return TrainedModel(params, description, step, calibration)
+
+
+__all__ = ['CheckpointError', 'MixCode', 'TrainedModel', 'load']

@@ -1,0 +1,28 @@
+"""Runs on music: a bass for pop and rock mixes."""
+
+from __future__ import annotations
+
+from bassnet_jax.config import DataConfig, Experiment, replace
+from experiments.registry import register
+
+
+@register
+def pr_window64() -> Experiment:
+  """The short model (windows of 0.8 s) on the procedural band.
+
+  python -m bassnet_jax.main --experiment=pr_window64
+  """
+  return Experiment(name='pr_window64', data=DataConfig(datasets=('bassnet_pop_rock/open',)))
+
+
+@register
+def pr_freedoom_window64() -> Experiment:
+  """`pr_window64` on the procedural band and Freedoom's training pieces; reports on Freedoom's test pieces.
+
+  python -m bassnet_jax.main --experiment=pr_freedoom_window64 --manual_dir=FOLDER_WITH_FREEDOOM_WADS
+  """
+  return replace(
+    pr_window64(),
+    data={'datasets': ('bassnet_pop_rock/open', 'bassnet_pop_rock/freedoom')},
+    evaluation={'datasets': ('bassnet_pop_rock/freedoom',)},
+  )

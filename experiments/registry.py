@@ -1,0 +1,58 @@
+"""Looks experiments up by name, and shrinks them for a laptop."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+
+from bassnet_jax.config import Experiment, replace
+
+_EXPERIMENTS: dict[str, Callable[[], Experiment]] = {}
+
+
+class UnknownExperimentError(ValueError):
+  """No such experiment or preset; the message lists those that exist."""
+
+
+def register(function: Callable[[], Experiment]) -> Callable[[], Experiment]:
+  """Registers a function that returns an experiment under the function's name."""
+  if function.__name__ in _EXPERIMENTS:
+    raise ValueError(f'two experiments are called {function.__name__}')
+  _EXPERIMENTS[function.__name__] = function
+  return function
+
+
+def names() -> list[str]:
+  return sorted(_EXPERIMENTS)
+
+
+def get(name: str) -> Experiment:
+  """The experiment of that name.
+
+  Raises:
+    UnknownExperimentError: there is none.
+  """
+  if name not in _EXPERIMENTS:
+    close = difflib.get_close_matches(name, _EXPERIMENTS, n=1)
+    hint = f' Did you mean {close[0]}?' if close else ''
+    raise UnknownExperimentError(f'there is no experiment {name!r}.{hint} There are: {", ".join(names())}')
+  return replace(_EXPERIMENTS[name](), name=name)
+
+
+def description(name: str) -> str:
+  """The experiment's docstring."""
+  get(name)
+  return _EXPERIMENTS[name].__doc__ or ''
+
+
+def preset(experiment: Experiment, name: str) -> Experiment:
+  """The same experiment at another size: 'full' as it is, 'laptop' for minutes on two cores.
+
+  Raises:
+    UnknownExperimentError: no such preset.
+  """
+  if name == 'full':
+    return experiment
+  if name == 'laptop':
+    return replace(experiment, train={'steps': 1500, 'checkpoint_every': 500}, evaluation={'max_songs': experiment.evaluation.laptop_songs})
+  raise UnknownExperimentError(f'there is no preset {name!r}; there are: full, laptop')
