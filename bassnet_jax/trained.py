@@ -147,7 +147,8 @@ def load(path: str) -> TrainedModel:
   params, description, step = checkpoints.load_params(path)
   if description['features_version'] != ft.VERSION:
     raise CheckpointError(
-      f'{path}: trained on features of version {description["features_version"]}; this package makes {ft.VERSION}. Train anew, or install that version.'
+      f'{path}: trained on features of version {description["features_version"]}; this package makes {ft.VERSION}. '
+      'Train anew, or install that version.'
     )
   workdir = os.path.dirname(os.path.abspath(path)) if os.path.basename(os.path.abspath(path)) == 'checkpoints' else os.path.abspath(path)
   calibration = None

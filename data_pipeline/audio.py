@@ -163,6 +163,16 @@ def save_wav(path: str | os.PathLike, audio: np.ndarray, rate: int, subtype: Lit
         os.unlink(temporary)
 
 
+class _ForwardOnly(soundfile.SoundFile):
+  """A file that is read from beginning to end without a seek.
+
+  SoundFile seeks to where it already is after every read; in an MP3 that resets the decoder, and the next 0.1 s are garbled.
+  """
+
+  def seekable(self) -> bool:
+    return False
+
+
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike) -> Iterator[soundfile.SoundFile]:
   """Opens an audio file, and puts every fault that shows before its samples into words."""
@@ -181,7 +191,7 @@ def _opened(path: str | os.PathLike) -> Iterator[soundfile.SoundFile]:
   except OSError as error:
     raise AudioError(f"{path}: can't be read ({error.strerror or error}); {_EXPECTED}. Check its permissions.") from error
   try:
-    audio = soundfile.SoundFile(path)
+    audio = _ForwardOnly(path)
   except (soundfile.LibsndfileError, RuntimeError, OSError, TypeError) as error:
     reason = getattr(error, 'error_string', str(error)).rstrip('. ')
     if 'does not exist' in reason:  # So libsndfile puts it when an .mp3 holds something else.

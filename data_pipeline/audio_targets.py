@@ -17,7 +17,7 @@ import time
 import numpy as np
 import soxr
 
-from data_pipeline.features import FRAME_RATE, HOP, LOWEST_PITCH, NO_PITCH, SAMPLE_RATE, UNLABELLED, into_range, level_of
+from data_pipeline.features import FRAME_RATE, HOP, LEVEL_FLOOR_DB, LOWEST_PITCH, NO_PITCH, SAMPLE_RATE, UNLABELLED, into_range, level_of
 from data_pipeline.notes import Notes
 
 _PITCH_RATE = 8_000
@@ -30,6 +30,8 @@ _GATE_FLOOR_DB = -58.0
 _SHORTEST_GAP = 3  # frames; shorter holes in the level are tremolo, not rests
 _SHORTEST_NOTE = 4  # frames, 50 ms
 _ATTACK = 5  # frames after an onset in which the estimators' window still holds the note before
+_LEAST_RISE_DB = 1.5
+_CLOSEST_ONSETS = 6  # frames, 75 ms: faster than a bass is played
 _LEAST_LABELLED = 0.25  # share of a note's frames on which both must have agreed
 _BASS_PROGRAM = 33
 
@@ -62,7 +64,7 @@ def targets_from_audio(bass: np.ndarray, frames: int, tuning: float | None = Non
   agreed[~sounding] = np.nan
   agreed -= (_tuning(agreed) if tuning is None else tuning) / 100
   semitone = np.where(np.isnan(agreed), -1, np.round(np.nan_to_num(agreed))).astype(np.int64)
-  starts, ends = _segments(semitone, sounding, _onset_frames(audio, frames))
+  starts, ends = _segments(semitone, sounding, _struck(level, sounding, _onset_frames(audio, frames)))
 
   pitch = np.where(sounding, UNLABELLED, NO_PITCH).astype(np.uint8)
   known = semitone >= 0
@@ -131,19 +133,40 @@ def _tuning(midi: np.ndarray) -> float:
   return float(100 * np.angle(np.exp(2j * np.pi * known).mean()) / (2 * np.pi)) if len(known) else 0.0
 
 
-def _segments(semitone: np.ndarray, sounding: np.ndarray, struck: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """First frames of notes and the frames after their last: they begin where the bass is struck, sets in, or changes its pitch."""
+def _struck(level: np.ndarray, sounding: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+  """Frames in which the bass is struck or sets in: where its level rises; of neighbours the one with the steepest rise.
+
+  The end of a note makes a click that spectral flux takes for a beginning, but there the level falls.
+  """
+  frames = len(level)
   rises = np.flatnonzero(sounding & ~np.concatenate([[False], sounding[:-1]]))
-  begins = sorted(set(rises.tolist()))
-  for frame in struck.tolist():
-    # A stroke just before or after the level rises is one onset with it.
-    if sounding[min(frame + 2, len(sounding) - 1)] and all(abs(frame - other) >= _SHORTEST_NOTE for other in begins):
-      begins.append(frame)
+  padded = np.pad(level, (3, 6), mode='edge')
+  steepness = np.asarray([padded[i + 3 : i + 9].max() - padded[i : i + 4].min() for i in range(frames)]) * -LEVEL_FLOOR_DB
+  ahead = np.concatenate([sounding[2:], [False, False]])
+  good = [frame for frame in np.union1d(rises, candidates).tolist() if ahead[frame] and (frame == 0 or steepness[frame] > _LEAST_RISE_DB)]
+  kept: list[int] = []
+  for frame in good:
+    if kept and frame - kept[-1] < _CLOSEST_ONSETS:
+      if _slope(level, frame) > _slope(level, kept[-1]):
+        kept[-1] = frame
+    else:
+      kept.append(frame)
+  return np.asarray(kept, dtype=np.int64)
+
+
+def _slope(level: np.ndarray, frame: int) -> float:
+  """Rise of the level from just before a frame to just after it."""
+  return float(level[min(frame + 2, len(level) - 1)] - level[max(frame - 2, 0)])
+
+
+def _segments(semitone: np.ndarray, sounding: np.ndarray, struck: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """First frames of notes and the frames after their last: they begin where the bass is struck or changes its pitch."""
+  begins = struck.tolist()
   for frame in _pitch_changes(semitone):
     if all(abs(frame - other) > 2 * _ATTACK - 2 for other in begins):
       begins.append(frame)
   starts = np.asarray(sorted(begins), dtype=np.int64)
-  limits = np.append(starts[1:], len(sounding))
+  limits = np.append(starts, len(sounding))[1:]
   ends = []
   for start, limit in zip(starts, limits, strict=True):
     silent = np.flatnonzero(~sounding[start + _SHORTEST_GAP : limit])

@@ -133,7 +133,8 @@ def extract(source: Source, directory: str, workers: int | None = None) -> Summa
   if done is not None:
     if done.source != repr(source):
       raise ValueError(
-        f'{directory} was built with other settings:\n  there: {done.source}\n  now:   {source!r}\nGive another --data_dir, or delete that folder.'
+        f'{directory} was built with other settings:\n  there: {done.source}\n  now:   {source!r}\n'
+        'Give another --data_dir, or delete that folder.'
       )
     return done
   keys = list(source.songs())
@@ -176,7 +177,8 @@ def _claim(directory: str, source: Source) -> None:
       found = file.read()
     if found != repr(source):
       raise ValueError(
-        f'{directory} was begun with other settings:\n  there: {found}\n  now:   {source!r}\nGive another --data_dir, or delete that folder.'
+        f'{directory} was begun with other settings:\n  there: {found}\n  now:   {source!r}\n'
+        'Give another --data_dir, or delete that folder.'
       )
     return
   _write_whole(path, repr(source))

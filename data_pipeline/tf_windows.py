@@ -66,7 +66,7 @@ def pairs(
   def batches(count: tf.Tensor, group: dict[str, tf.Tensor]) -> tf.data.Dataset:
     key = tf.stack([tf.cast(seed, tf.int64), count * process_count + process_index])
     order = tf.random.experimental.stateless_shuffle(tf.repeat(tf.range(excerpts_in_memory), pairs_per_excerpt), key)
-    uniform = tf.random.stateless_uniform([draws, 2], key + [1, 0])
+    uniform = tf.random.stateless_uniform([draws, 2], key + tf.constant([1, 0], tf.int64))
     last = tf.maximum(tf.gather(group['frames'], order) - window, 0)
     first = _draw(tf.zeros_like(last), last, uniform[:, 0])
     second = _draw(tf.maximum(first - pair_distance, 0), tf.minimum(first + pair_distance, last), uniform[:, 1])

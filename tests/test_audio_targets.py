@@ -49,6 +49,13 @@ def test_a_frame_is_centred_on_its_time():
   assert notes.pitch.tolist() == [33, 40]
 
 
+def test_a_bass_that_sounds_from_the_first_sample_begins_there(bass):
+  notes, _, onset = targets_from_audio(bass[int(0.6 * 16_000) :], 200)
+  assert onset[0] == 1 and notes.pitch[0] == 40
+  for noise in np.random.default_rng(0).normal(size=(5, 16_000)).astype(np.float32):
+    assert len(targets_from_audio(noise, 80)[1]) == 80
+
+
 def test_what_has_no_pitch_is_unlabelled():
   noise = np.random.default_rng(0).normal(size=32_000).astype(np.float32) * 0.1
   _, pitch, _ = targets_from_audio(noise, 160)

@@ -1,0 +1,98 @@
+"""Runs an experiment to the end: data, training, report, a bass track; `python -m bassnet_jax.main --experiment=pr_window64`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+
+from absl import app, flags
+
+_EXPERIMENT = flags.DEFINE_string('experiment', None, 'Name of an experiment; --list names them.')
+_LIST = flags.DEFINE_bool('list', False, 'Print every experiment and what it is, and stop.')
+_PRESET = flags.DEFINE_string('preset', 'full', 'full, or laptop: minutes on two cores.')
+_SET = flags.DEFINE_multi_string('set', [], 'section.field=value, repeatedly; for example --set train.steps=100.')
+_SEED = flags.DEFINE_integer('seed', 0, 'Of initialisation, data order and noise.')
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; default: runs/EXPERIMENT/PRESET/SEED.')
+_DATA_DIR = flags.DEFINE_string('data_dir', 'data', 'Folder of the datasets; what is missing is built there.')
+_MANUAL_DIR = flags.DEFINE_string('manual_dir', None, 'Your own corpus, for configurations that read one.')
+_DEMO = flags.DEFINE_bool('demo', True, 'After the report, play a bass to the mix of a test song (music experiments).')
+
+
+def main(_) -> None:
+  """Flags in, exit code out; a user's mistake is one plain line."""
+  import experiments
+  from bassnet_jax import config as configs
+  from bassnet_jax import run_control, train
+  from bassnet_jax.checkpoints import CheckpointError
+
+  if _LIST.value:
+    for name in experiments.names():
+      print(f'{name:<32}{experiments.description(name).splitlines()[0]}')
+    return
+  user_errors = (
+    experiments.UnknownExperimentError, configs.ConfigError, train.TrainingError, run_control.WorkdirBusyError, CheckpointError, ValueError, OSError, ModuleNotFoundError,
+  )  # fmt: skip
+  try:
+    if not _EXPERIMENT.value:
+      raise experiments.UnknownExperimentError(f'give --experiment=NAME; there are: {", ".join(experiments.names())}')
+    experiment = configs.override(experiments.preset(experiments.get(_EXPERIMENT.value), _PRESET.value), _SET.value)
+    workdir = _WORKDIR.value or os.path.join('runs', experiment.name, _PRESET.value, str(_SEED.value))
+    run(experiment, os.path.abspath(workdir), os.path.abspath(_DATA_DIR.value), _SEED.value, _MANUAL_DIR.value, _DEMO.value)
+  except train.Interrupted as error:
+    print(error, file=sys.stderr)
+    sys.exit(143)
+  except user_errors as error:
+    if os.environ.get('BASSNET_JAX_TRACEBACK'):
+      raise
+    print(f'error: {error}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
+    sys.exit(2)
+
+
+def run(experiment, workdir: str, data_dir: str, seed: int, manual_dir: str | None, demo: bool) -> None:
+  """Everything that one experiment is: builds data, trains, reports, and plays."""
+  from bassnet_jax import config as configs
+  from bassnet_jax import train
+  from bassnet_jax.evaluation import report
+  from bassnet_jax.inputs import corpus as corpora
+
+  os.makedirs(workdir, exist_ok=True)
+  corpus = corpora.open_corpus(experiment.data, data_dir, manual_dir)
+  elsewhere = None
+  if experiment.evaluation.datasets:
+    elsewhere = corpora.open_corpus(
+      dataclasses.replace(experiment.data, datasets=experiment.evaluation.datasets), data_dir, manual_dir, tfds_files=False
+    )
+  settings = os.path.join(workdir, 'experiment.json')
+  if not os.path.exists(settings):
+    with open(settings + '.tmp', 'w') as file:
+      json.dump(configs.to_dict(experiment), file, indent=1)
+    os.replace(settings + '.tmp', settings)
+  print(f'run: {experiment.name}, seed {seed}, in {workdir}', flush=True)
+  train.train(experiment, corpus, workdir, seed)
+  report.write(experiment, corpus, workdir, seed, elsewhere)
+  print(f'report: {os.path.join(workdir, "report", "index.html")}', flush=True)
+  if demo and experiment.evaluation.kind == 'music':
+    _play(workdir, (experiment.evaluation.datasets or experiment.data.datasets)[0], manual_dir)
+
+
+def _play(workdir: str, dataset: str, manual_dir: str | None) -> None:
+  """Writes the mix of a test song, and the model's bass for it, into `workdir/demo`."""
+  from bassnet_jax.generate import generate
+  from data_pipeline import audio, catalogue
+  from data_pipeline import features as ft
+
+  source = catalogue.source(dataset, manual_dir)
+  key = next(key for key in source.songs() if key.split == 'test')
+  song = source.load(key)
+  folder = os.path.join(workdir, 'demo')
+  os.makedirs(folder, exist_ok=True)
+  mix = os.path.join(folder, f'{key.id}_mix_without_bass.wav')
+  audio.save_wav(mix, song.mix, ft.SAMPLE_RATE)
+  made = generate(workdir, mix, output=os.path.join(folder, key.id), overwrite=True, report=print)
+  print(f'a bass track for {key.id}: {made.files["bass.wav"]}, with the mix: {made.files["mix_with_bass.wav"]}', flush=True)
+
+
+if __name__ == '__main__':
+  app.run(main)
