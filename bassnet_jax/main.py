@@ -25,15 +25,13 @@ def main(_) -> None:
   import experiments
   from bassnet_jax import config as configs
   from bassnet_jax import run_control, train
-  from bassnet_jax.checkpoints import CheckpointError
 
   if _LIST.value:
     for name in experiments.names():
       print(f'{name:<32}{experiments.description(name).splitlines()[0]}')
     return
-  user_errors = (
-    experiments.UnknownExperimentError, configs.ConfigError, train.TrainingError, run_control.WorkdirBusyError, CheckpointError, ValueError, OSError, ModuleNotFoundError,
-  )  # fmt: skip
+  # Every error of ours that a user can cause is one of these.
+  user_errors = (ValueError, OSError, ModuleNotFoundError, train.TrainingError, run_control.WorkdirBusyError)
   try:
     if not _EXPERIMENT.value:
       raise experiments.UnknownExperimentError(f'give --experiment=NAME; there are: {", ".join(experiments.names())}')

@@ -30,7 +30,7 @@ _GATE_FLOOR_DB = -58.0
 _SHORTEST_GAP = 3  # frames; shorter holes in the level are tremolo, not rests
 _SHORTEST_NOTE = 4  # frames, 50 ms
 _ATTACK = 5  # frames after an onset in which the estimators' window still holds the note before
-_LEAST_RISE_DB = 1.5
+_MOST_FALL_DB = 3.0  # a string struck while it rings needn't get louder, but doesn't get much softer
 _CLOSEST_ONSETS = 6  # frames, 75 ms: faster than a bass is played
 _LEAST_LABELLED = 0.25  # share of a note's frames on which both must have agreed
 _BASS_PROGRAM = 33
@@ -134,29 +134,28 @@ def _tuning(midi: np.ndarray) -> float:
 
 
 def _struck(level: np.ndarray, sounding: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-  """Frames in which the bass is struck or sets in: where its level rises; of neighbours the one with the steepest rise.
+  """Frames in which the bass is struck or sets in: where spectral flux or the level says so; of close neighbours the steepest.
 
-  The end of a note makes a click that spectral flux takes for a beginning, but there the level falls.
+  The end of a note makes a click that spectral flux takes for a beginning; there the level falls, and it's left out.
   """
-  frames = len(level)
   rises = np.flatnonzero(sounding & ~np.concatenate([[False], sounding[:-1]]))
-  padded = np.pad(level, (3, 6), mode='edge')
-  steepness = np.asarray([padded[i + 3 : i + 9].max() - padded[i : i + 4].min() for i in range(frames)]) * -LEVEL_FLOOR_DB
   ahead = np.concatenate([sounding[2:], [False, False]])
-  good = [frame for frame in np.union1d(rises, candidates).tolist() if ahead[frame] and (frame == 0 or steepness[frame] > _LEAST_RISE_DB)]
+  good = [
+    frame for frame in np.union1d(rises, candidates).tolist() if ahead[frame] and (frame == 0 or _rise(level, frame) > -_MOST_FALL_DB)
+  ]
   kept: list[int] = []
   for frame in good:
     if kept and frame - kept[-1] < _CLOSEST_ONSETS:
-      if _slope(level, frame) > _slope(level, kept[-1]):
+      if _rise(level, frame) > _rise(level, kept[-1]):
         kept[-1] = frame
     else:
       kept.append(frame)
   return np.asarray(kept, dtype=np.int64)
 
 
-def _slope(level: np.ndarray, frame: int) -> float:
-  """Rise of the level from just before a frame to just after it."""
-  return float(level[min(frame + 2, len(level) - 1)] - level[max(frame - 2, 0)])
+def _rise(level: np.ndarray, frame: int) -> float:
+  """Decibels by which the level rises from just before a frame to just after it."""
+  return -LEVEL_FLOOR_DB * float(level[min(frame + 3, len(level) - 1)] - level[max(frame - 2, 0)])
 
 
 def _segments(semitone: np.ndarray, sounding: np.ndarray, struck: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
