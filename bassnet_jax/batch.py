@@ -67,12 +67,12 @@ class Statistics:
 
 
 def augment(batch: Batch, key: jax.Array, config: DataConfig) -> Batch:
-  """Transposes every window by a random number of semitones, and changes its gain; both before standardisation.
+  """Transposes every window by a random number of semitones, changes its gain and colours its mix, all before standardisation.
 
   The bins are moved by two a semitone and filled with silence; pitches move with them and stay inside MIDI 23..67.
   With `independent_transposition` the two windows of a pair are moved differently, so that z can't carry the key.
   """
-  shift_key, gain_key = jax.random.split(key)
+  shift_key, gain_key, equaliser_key = jax.random.split(key, 3)
   pairs = batch.pitch.shape[0]
   if config.transposition:
     shape = (pairs, 2) if config.independent_transposition else (pairs, 1)
@@ -98,7 +98,17 @@ def augment(batch: Batch, key: jax.Array, config: DataConfig) -> Batch:
       bass=_amplify(batch.bass, decibels[..., None]),
       level=jnp.where(level > 0, louder, 0),
     )
+  if config.equaliser_db:
+    batch = batch.replace(mix=_amplify(batch.mix, config.equaliser_db * _smooth_curves(equaliser_key, (pairs, 2, 1), ft.MIX_BINS)))
   return batch
+
+
+def _smooth_curves(key: jax.Array, shape: tuple[int, ...], bins: int) -> jax.Array:
+  """Random curves over the bins, [*shape, bins], of standard deviation 1: four cosines, the slow ones stronger, as of an equaliser."""
+  order = np.arange(1, 5)
+  basis = np.cos(np.pi * order[:, None] * (np.arange(bins) + 0.5) / bins) / order[:, None]
+  basis *= 1 / np.sqrt(np.square(basis).sum(axis=0).mean())
+  return jax.random.normal(key, (*shape, len(order))) @ basis.astype(np.float32)
 
 
 def _move_bins(cqt: jax.Array, bins: jax.Array) -> jax.Array:

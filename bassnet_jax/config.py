@@ -62,6 +62,7 @@ class DataConfig:
   transposition: int = 6  # semitones up and down at most
   independent_transposition: bool = True  # False: both windows of a pair are moved alike
   gain_db: float = 3.0  # up and down at most
+  equaliser_db: float = 4.0  # standard deviation of a smooth random colouring of the mix
   max_songs: int = 0  # of the training split, 0: all
 
 

@@ -48,10 +48,11 @@ def load(paths: Sequence[str]) -> Resident:
         values = getattr(features, name)
         fill = ft.NO_PITCH if name == 'pitch' else 0
         # A song shorter than a window is filled up, so that no window runs into the next song; the filling isn't valid.
-        parts += [np.full((gap, *values.shape[1:]), fill, values.dtype), values]
+        filling = max(ft.EXCERPT_FRAMES - features.frames, 0)
+        parts += [np.full((gap, *values.shape[1:]), fill, values.dtype), values, np.full((filling, *values.shape[1:]), fill, values.dtype)]
       starts.append(position)
       lengths.append(features.frames)
-      position += features.frames + gap
+      position += max(features.frames, ft.EXCERPT_FRAMES) + gap
       progress.update()
   for name, parts in columns.items():
     fill = ft.NO_PITCH if name == 'pitch' else 0
