@@ -89,7 +89,6 @@ class EvaluationConfig:
   kind: Literal['artificial', 'music'] = 'music'
   datasets: tuple[str, ...] = ()  # evaluated on; empty: those of training
   max_songs: int = 0  # of the test split, 0: all
-  laptop_songs: int = 0  # max_songs of --preset=laptop
   validation_songs: int = 8  # on which z and thresholds are chosen
 
 

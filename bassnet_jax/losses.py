@@ -61,10 +61,10 @@ def loss(params, batch: Batch, key: jax.Array, experiment: Experiment, statistic
     'pitch': _pitch_loss(outputs.pitch, flat.pitch, flat.valid),
     'onset': _onset_loss(outputs.onset, flat.onset, flat.valid, cfg.onset_positive),
     'level': _mean(jnp.abs(outputs.level - flat.level), flat.valid),
-    'kl': kl_divergence(posterior) if experiment.model.variational else jnp.zeros(()),
-    'latent_smoothness': latent_smoothness(posterior.mu, cfg.smoothness_lag),
-    'latent_l2': jnp.square(posterior.mu - posterior.mu.mean(axis=1, keepdims=True)).sum(axis=-1).mean(),
-    'kl_lag': kl_lag(posterior, cfg.smoothness_lag),
+    'kl': kl_divergence(posterior, flat.valid) if experiment.model.variational else jnp.zeros(()),
+    'latent_smoothness': latent_smoothness(posterior.mu, cfg.smoothness_lag, flat.valid),
+    'latent_l2': latent_l2(posterior.mu, flat.valid),
+    'kl_lag': kl_lag(posterior, cfg.smoothness_lag, flat.valid),
   }
   total = sum(getattr(cfg, name) * term for name, term in terms.items() if getattr(cfg, name))
   labelled = flat.valid & (flat.pitch != ft.UNLABELLED)
@@ -96,28 +96,38 @@ def decoded_latent(z: jax.Array, form: str, reach: int, key: jax.Array) -> jax.A
   return jax.vmap(lambda x, s: jax.lax.dynamic_slice_in_dim(x, s, frames + 2 * reach))(around, start)
 
 
-def latent_smoothness(mu: jax.Array, lag: int) -> jax.Array:
+def latent_smoothness(mu: jax.Array, lag: int, valid: jax.Array) -> jax.Array:
   """Mean over t of |mu(t + lag) - mu(t)|^2, divided by the variance of mu over the batch: no scale of mu escapes it.
 
   Args:
     mu: [windows, frames, 2].
+    valid: [windows, frames]; frames beyond a song's end count nowhere.
   """
-  change = jnp.square(mu[:, lag:] - mu[:, :-lag]).sum(axis=-1).mean()
-  return change / (jnp.var(mu, axis=(0, 1)).sum() + 1e-6)
+  change = _mean(jnp.square(mu[:, lag:] - mu[:, :-lag]).sum(axis=-1), valid[:, lag:] & valid[:, :-lag])
+  mean = (mu * valid[..., None]).sum(axis=(0, 1)) / jnp.maximum(valid.sum(), 1)
+  return change / (_mean(jnp.square(mu - mean).sum(axis=-1), valid) + 1e-6)
 
 
-def kl_divergence(posterior: networks.Posterior) -> jax.Array:
+def latent_l2(mu: jax.Array, valid: jax.Array) -> jax.Array:
+  """Mean square of mu around its window mean, summed over dimensions."""
+  count = jnp.maximum(valid.sum(axis=1), 1)[:, None, None]
+  mean = (mu * valid[..., None]).sum(axis=1, keepdims=True) / count
+  return _mean(jnp.square(mu - mean).sum(axis=-1), valid)
+
+
+def kl_divergence(posterior: networks.Posterior, valid: jax.Array) -> jax.Array:
   """KL(q || N(0, I)), summed over dimensions, mean over frames."""
   mu, logvar = posterior.mu, posterior.logvar
-  return 0.5 * (jnp.square(mu) + jnp.exp(logvar) - 1 - logvar).sum(axis=-1).mean()
+  return _mean(0.5 * (jnp.square(mu) + jnp.exp(logvar) - 1 - logvar).sum(axis=-1), valid)
 
 
-def kl_lag(posterior: networks.Posterior, lag: int) -> jax.Array:
+def kl_lag(posterior: networks.Posterior, lag: int, valid: jax.Array) -> jax.Array:
   """KL(q_t || q_{t + lag}), summed over dimensions, mean over frames."""
   mu, logvar = posterior.mu, posterior.logvar
   mu_a, mu_b, logvar_a, logvar_b = mu[:, :-lag], mu[:, lag:], logvar[:, :-lag], logvar[:, lag:]
   ratio = jnp.exp(logvar_a - logvar_b)
-  return 0.5 * (ratio + jnp.square(mu_a - mu_b) * jnp.exp(-logvar_b) - 1 + logvar_b - logvar_a).sum(axis=-1).mean()
+  divergence = 0.5 * (ratio + jnp.square(mu_a - mu_b) * jnp.exp(-logvar_b) - 1 + logvar_b - logvar_a).sum(axis=-1)
+  return _mean(divergence, valid[:, lag:] & valid[:, :-lag])
 
 
 def _mean(x: jax.Array, weight: jax.Array) -> jax.Array:

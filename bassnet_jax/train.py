@@ -103,7 +103,7 @@ def check_batch(experiment: Experiment) -> None:
     )
 
 
-class _TfDataFeed:
+class TfDataFeed:
   """One batch, one step a call; the host reads the next batch while the device computes."""
 
   steps_per_call = 1
@@ -132,7 +132,8 @@ class _TfDataFeed:
     replicated = NamedSharding(mesh, PartitionSpec())
     self._step = jax.jit(step, donate_argnums=0, out_shardings=(replicated, replicated))
 
-  def __call__(self, state: TrainState) -> tuple[TrainState, losses.Terms]:
+  def __call__(self, state: TrainState, count: int) -> tuple[TrainState, losses.Terms]:
+    del count  # always one
     begin = time.perf_counter()
     local = next(self.iterator)
     self.wait += time.perf_counter() - begin
@@ -140,7 +141,7 @@ class _TfDataFeed:
     return self._step(state, batch)
 
 
-class _ResidentFeed:
+class ResidentFeed:
   """Many steps a call, windows drawn on the device; there is no position to save but the step."""
 
   iterator = None
@@ -150,7 +151,9 @@ class _ResidentFeed:
     data, context = experiment.data, networks.context_frames(experiment.model)
     replicated = NamedSharding(mesh, PartitionSpec())
     self._data = jax.device_put(resident.load(corpus.paths('train', data.max_songs)), replicated)
-    self.steps_per_call = math.gcd(experiment.train.log_every, experiment.train.checkpoint_every)
+    # On a CPU a call costs nothing, and XLA runs the body of a loop on fewer threads than a step of its own.
+    cpu = jax.default_backend() == 'cpu'
+    self.steps_per_call = 1 if cpu else math.gcd(experiment.train.log_every, experiment.train.checkpoint_every)
     draw_key = jax.random.fold_in(jax.random.key(seed), 1)
     pairs = NamedSharding(mesh, PartitionSpec('data'))
 
@@ -159,13 +162,15 @@ class _ResidentFeed:
         batch = resident.draw(stored, jax.random.fold_in(draw_key, carry.step), data, context)
         return step(carry, jax.lax.with_sharding_constraint(batch, pairs))
 
+      if count == 1:
+        return one(state, None)
       state, terms = jax.lax.scan(one, state, length=count)
       return state, jax.tree.map(lambda x: x[-1], terms)
 
     self._steps = jax.jit(steps, donate_argnums=0, out_shardings=(replicated, replicated), static_argnums=2)
 
-  def __call__(self, state: TrainState, count: int | None = None) -> tuple[TrainState, losses.Terms]:
-    return self._steps(state, self._data, count or self.steps_per_call)
+  def __call__(self, state: TrainState, count: int) -> tuple[TrainState, losses.Terms]:
+    return self._steps(state, self._data, count)
 
 
 def train(experiment: Experiment, corpus: Corpus, workdir: str, seed: int) -> int:
@@ -204,7 +209,7 @@ def train(experiment: Experiment, corpus: Corpus, workdir: str, seed: int) -> in
     if latest is not None and latest >= steps:
       print(f'training is complete: {latest} steps in {checkpoints.directory}', flush=True)
       return steps
-    feed = (_ResidentFeed if experiment.data.backend == 'resident' else _TfDataFeed)(experiment, corpus, seed, step_fn, mesh)
+    feed = (ResidentFeed if experiment.data.backend == 'resident' else TfDataFeed)(experiment, corpus, seed, step_fn, mesh)
     if latest is None:
       state, begun = make_state(), 0
     else:
@@ -227,6 +232,9 @@ def _loop(experiment, feed, state, begun, steps, checkpoints, description, workd
       if step >= steps or stop() or (step > begun and step % cfg.checkpoint_every == 0):
         _flush(pending, log, workdir)
         pending = None
+        if step > begun:  # the steps since the last report too: a broken state must not become the newest checkpoint
+          broken = {} if math.isfinite(_norm(state.params)) else {'parameters': math.nan}
+          _check_finite(step, _values(terms) | broken, workdir)
         checkpoints.save(step, state, description, feed.iterator)
         if step >= steps:
           break
@@ -234,7 +242,7 @@ def _loop(experiment, feed, state, begun, steps, checkpoints, description, workd
           checkpoints.wait()
           raise Interrupted(f'stopped at step {step} of {steps}; the state is saved. The same command goes on.')
       taken = min(feed.steps_per_call, steps - step)
-      state, terms = feed(state) if feed.steps_per_call == 1 else feed(state, taken)
+      state, terms = feed(state, taken)
       previous, step = step, step + taken
       if previous // cfg.log_every != step // cfg.log_every:
         row = _flush(pending, log, workdir)  # of the report before this one: its step has long ended
@@ -257,15 +265,28 @@ def _flush(pending, log: scalar_log.ScalarLog, workdir: str) -> dict[str, float]
   if pending is None:
     return None
   step, terms, speed = pending
-  row = {name: float(value) for name, value in dataclasses.asdict(jax.device_get(terms)).items()}
+  row = _values(terms)
   log.write(step, row | speed)
-  broken = [name for name, value in row.items() if not math.isfinite(value)]
+  _check_finite(step, row, workdir)
+  return row
+
+
+def _values(terms: losses.Terms) -> dict[str, float]:
+  return {name: float(value) for name, value in dataclasses.asdict(jax.device_get(terms)).items()}
+
+
+@jax.jit
+def _norm(params: Any) -> jax.Array:
+  return optax.tree.norm(params)
+
+
+def _check_finite(step: int, values: dict[str, float], workdir: str) -> None:
+  broken = [name for name, value in values.items() if not math.isfinite(value)]
   if broken:
     raise TrainingError(
       f'step {step}: the loss term {", ".join(broken)} is not finite; training stops. The last good checkpoint is in {workdir}. '
       'Try a smaller train.learning_rate, or look for damaged songs in the data.'
     )
-  return row
 
 
 def describe(experiment: Experiment, corpus: Corpus, seed: int, steps: int) -> dict[str, Any]:

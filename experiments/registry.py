@@ -8,6 +8,8 @@ from collections.abc import Callable
 from bassnet_jax.config import Experiment, replace
 
 _EXPERIMENTS: dict[str, Callable[[], Experiment]] = {}
+# Training steps and songs of the report (0: all) with --preset=laptop.
+_LAPTOP = {'artificial': (1500, 0), 'music': (1000, 8)}
 
 
 class UnknownExperimentError(ValueError):
@@ -54,5 +56,6 @@ def preset(experiment: Experiment, name: str) -> Experiment:
   if name == 'full':
     return experiment
   if name == 'laptop':
-    return replace(experiment, train={'steps': 1500, 'checkpoint_every': 500}, evaluation={'max_songs': experiment.evaluation.laptop_songs})
+    steps, songs = _LAPTOP[experiment.evaluation.kind]
+    return replace(experiment, train={'steps': steps, 'checkpoint_every': 500}, evaluation={'max_songs': songs})
   raise UnknownExperimentError(f'there is no preset {name!r}; there are: full, laptop')

@@ -1,6 +1,7 @@
 """The network: its context, its gates, its size, and whole songs against windows."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -20,9 +21,20 @@ SEEN = 300  # frames of the song of these tests
 NET = networks.BassNet(tiny.MODEL)
 
 
+@functools.partial(jax.jit, static_argnums=0, static_argnames='method')
+def apply(net, params, *arguments, method=None):
+  """Compiled at once: op by op it takes many times as long."""
+  return net.apply(params, *arguments, method=method)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def init(config, window, seed):
+  return networks.init_params(config, window, seed)
+
+
 @pytest.fixture(scope='module')
 def params():
-  return networks.init_params(tiny.MODEL, 64, 0)
+  return init(tiny.MODEL, 64, 0)
 
 
 @pytest.fixture(scope='module')
@@ -63,11 +75,11 @@ def test_a_window_s_interior_equals_the_same_frames_of_the_whole_song(params, st
 
   window_mix = statistics.standardise_mix(window_of(mix, start, 64, CONTEXT))
   window_bass = statistics.standardise_bass(window_of(bass, start, 64, CONTEXT))
-  window_code = NET.apply(params, window_mix, method='encode_mix')
-  posterior = jax.tree.map(lambda x: networks.crop(x, 64), NET.apply(params, window_code, window_bass, method='encode'))
+  window_code = apply(NET, params, window_mix, method='encode_mix')
+  posterior = jax.tree.map(lambda x: networks.crop(x, 64), apply(NET, params, window_code, window_bass, method='encode'))
   reach = networks.decoder_reach(tiny.MODEL)
   window_z = np.pad(z, ((reach, reach), (0, 0)), mode='edge')[None, start : start + 64 + 2 * reach]
-  outputs = NET.apply(params, networks.crop_code(window_code, window_z.shape[1]), window_z, method='decode')
+  outputs = apply(NET, params, networks.crop_code(window_code, window_z.shape[1]), window_z, method='decode')
 
   # The song's pitch features are kept in float16, 11 bits: hence not closer.
   close = {'atol': 2e-3, 'rtol': 2e-3}
@@ -83,8 +95,8 @@ def test_a_window_s_interior_equals_the_same_frames_of_the_whole_song(params, st
 def test_the_network_itself_sees_no_more_than_its_context(params, song):
   """In float32, a window and a longer one agree to rounding; one frame less of context is refused by the shapes."""
   mix, bass = (x.astype(np.float32) for x in song)
-  long = NET.apply(params, mix[None, :200], bass[None, :200])
-  short = NET.apply(params, mix[None, 60 - CONTEXT : 124 + CONTEXT], bass[None, 60 - CONTEXT : 124 + CONTEXT])
+  long = apply(NET, params, mix[None, :200], bass[None, :200])
+  short = apply(NET, params, mix[None, 60 - CONTEXT : 124 + CONTEXT], bass[None, 60 - CONTEXT : 124 + CONTEXT])
   for name in ('cqt', 'pitch', 'onset', 'level'):
     a, b = np.asarray(getattr(long, name)[0]), np.asarray(getattr(short, name)[0])
     middle = (200 - len(a)) // 2
@@ -96,11 +108,12 @@ def test_context_is_used_to_its_end_and_not_beyond(params, song):
   """The output of a frame depends on frames up to `context_frames` away: gradients say so."""
   mix, bass = (jnp.asarray(x[None, :120], jnp.float32) for x in song)
 
+  @jax.grad
   def middle(mix, bass):
-    code = NET.apply(params, mix, method='encode_mix')
-    return NET.apply(params, code, bass, method='encode').mu[0].reshape(-1, 2)[54 - CONTEXT : 56 - CONTEXT].sum()
+    code = apply(NET, params, mix, method='encode_mix')
+    return apply(NET, params, code, bass, method='encode').mu[0].reshape(-1, 2)[54 - CONTEXT : 56 - CONTEXT].sum()
 
-  reached = np.flatnonzero(np.abs(jax.grad(middle)(mix, bass)[0]).sum(axis=1))
+  reached = np.flatnonzero(np.abs(jax.jit(middle)(mix, bass)[0]).sum(axis=1))
   assert reached.min() >= 54 - CONTEXT and reached.max() <= 55 + CONTEXT
   assert reached.max() - reached.min() > CONTEXT
 
@@ -115,15 +128,15 @@ def test_size_and_context_of_the_real_networks(name):
 
 
 def test_parameters_are_a_function_of_the_seed(params):
-  same, other = networks.init_params(tiny.MODEL, 64, 0), networks.init_params(tiny.MODEL, 64, 1)
+  same, other = init(tiny.MODEL, 64, 0), init(tiny.MODEL, 64, 1)
   assert all((a == b).all() for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(same), strict=True))
   assert any((a != b).any() for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(other), strict=True))
 
 
 def test_logvar_is_bounded(params):
   huge = 1e4 * jax.random.normal(jax.random.key(0), (1, 40, ft.MIX_BINS))
-  code = NET.apply(params, huge, method='encode_mix')
-  posterior = NET.apply(params, code, 1e4 * jnp.ones((1, 40, ft.BASS_BINS)), method='encode')
+  code = apply(NET, params, huge, method='encode_mix')
+  posterior = apply(NET, params, code, 1e4 * jnp.ones((1, 40, ft.BASS_BINS)), method='encode')
   assert np.isfinite(posterior.mu).all()
   assert np.abs(posterior.logvar).max() <= networks.LOGVAR_LIMIT
   assert np.abs(posterior.logvar).max() > 1, 'this input must reach the bound'
@@ -145,12 +158,12 @@ def _without_gates(params: dict) -> dict:
 def test_z_gates_mix_features_by_multiplication(song, gating):
   """With all gates at zero nothing of the mix passes; where z is added, the mix passes all the same."""
   config = dataclasses.replace(tiny.MODEL, gating=gating)
-  net, params = networks.BassNet(config), _without_gates(networks.init_params(config, 64, 0))
+  net, params = networks.BassNet(config), _without_gates(init(config, 64, 0))
   mix = jnp.asarray(song[0][None, :80], jnp.float32)
   decoded = []
   for features in (mix, 2 * mix[:, ::-1]):
-    code = net.apply(params, features, method='encode_mix')
-    decoded.append(net.apply(params, code, jnp.ones((1, code.frame.shape[1], 2)), method='decode'))
+    code = apply(net, params, features, method='encode_mix')
+    decoded.append(apply(net, params, code, jnp.ones((1, code.frame.shape[1], 2)), method='decode'))
   difference = max(float(np.abs(a - b).max()) for a, b in zip(jax.tree.leaves(decoded[0]), jax.tree.leaves(decoded[1]), strict=True))
   assert difference == 0 if gating == 'product' else difference > 1e-3
 
@@ -159,28 +172,28 @@ def test_z_gates_mix_features_by_multiplication(song, gating):
 def test_the_latent_code_is_read_from_products(song, gating):
   """Without mix features the bass says nothing of z; where they are concatenated, it does."""
   config = dataclasses.replace(tiny.MODEL, gating=gating)
-  net, params = networks.BassNet(config), networks.init_params(config, 64, 0)
+  net, params = networks.BassNet(config), init(config, 64, 0)
   code = networks.MixCode(pitch=jnp.zeros((1, 36, 60, 4)), frame=jnp.zeros((1, 72, 16)))
   bass = jnp.asarray(song[1][None, : 72 + 2 * networks.mix_reach(config)], jnp.float32)
-  difference = float(np.abs(net.apply(params, code, bass, method='encode').mu - net.apply(params, code, 2 * bass, method='encode').mu).max())
+  difference = float(np.abs(apply(net, params, code, bass, method='encode').mu - apply(net, params, code, 2 * bass, method='encode').mu).max())
   assert difference == 0 if gating == 'product' else difference > 1e-3
 
 
 def test_z_matters_and_the_mix_matters(params, song):
   mix = jnp.asarray(song[0][None, :80], jnp.float32)
-  code = NET.apply(params, mix, method='encode_mix')
-  other = NET.apply(params, mix[:, ::-1], method='encode_mix')
+  code = apply(NET, params, mix, method='encode_mix')
+  other = apply(NET, params, mix[:, ::-1], method='encode_mix')
   frames = code.frame.shape[1]
-  at = lambda code, z: np.asarray(NET.apply(params, code, jnp.full((1, frames, 2), z), method='decode').pitch)  # noqa: E731
+  at = lambda code, z: np.asarray(apply(NET, params, code, jnp.full((1, frames, 2), z), method='decode').pitch)  # noqa: E731
   assert np.abs(at(code, 0.0) - at(code, 2.0)).max() > 1e-3
   assert np.abs(at(code, 0.0) - at(other, 0.0)).max() > 1e-3
 
 
-def test_pitch_features_move_with_the_pitch(params):
-  """Transposing the mix by a semitone (two bins) moves the convolved pitch features by one, away from the ends."""
+def test_pitch_features_move_with_the_pitch():
+  """Transposing the mix by a semitone (two bins) moves the pitch features by one, away from the ends."""
   cqt = jax.random.uniform(jax.random.key(0), (1, 4, ft.MIX_BINS))
-  stack = networks.harmonic_stack(cqt, 48, 24, (0.5, 1, 2, 3))
-  moved = networks.harmonic_stack(jnp.roll(cqt, 2, axis=-1), 48, 24, (0.5, 1, 2, 3))
+  stack = networks.harmonic_stack(cqt, 48, 48, (0.5, 1, 2, 3))
+  moved = networks.harmonic_stack(jnp.roll(cqt, 2, axis=-1), 48, 48, (0.5, 1, 2, 3))
   np.testing.assert_allclose(moved[:, :, 1:40], stack[:, :, :39], atol=1e-6)
 
 
@@ -212,10 +225,10 @@ def test_a_song_in_chunks_equals_the_song_at_once(params, statistics, song, monk
 def test_bfloat16_runs_and_stays_near(params, song):
   config = dataclasses.replace(tiny.MODEL, dtype='bfloat16')
   mix, bass = (jnp.asarray(x[None, :80], jnp.float32) for x in song)
-  low, full = networks.BassNet(config).apply(params, mix, bass), NET.apply(params, mix, bass)
+  low, full = apply(networks.BassNet(config), params, mix, bass), apply(NET, params, mix, bass)
   assert low.pitch.dtype == low.cqt.dtype == jnp.float32
-  assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(networks.init_params(config, 64, 0)))
-  np.testing.assert_allclose(low.pitch, full.pitch, atol=0.1)
+  assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(init(config, 64, 0)))
+  np.testing.assert_allclose(low.pitch, full.pitch, rtol=0.03, atol=0.1)
   assert (np.asarray(low.pitch) != np.asarray(full.pitch)).any()
 
 

@@ -20,7 +20,7 @@ CREDIT = 'Contributors to the Freedoom project'
 
 _SHARES = {'train': 28 / 46, 'validation': 6 / 46, 'test': 12 / 46}
 _SALT = 'freedoom-2929:'
-"""Chosen before anything was trained: of 4,000 salts, 82 gave 28 / 6 / 12 of freedoom 0.12.1's usable pieces; this is one of those that give
+"""Chosen before anything was trained: of 4,000 salts, 82 gave 28 / 6 / 12 of freedoom 0.12.1's usable pieces; this is one of those giving
 each split about its share of minutes (80 / 15 / 38), bass notes (16.8 / 3.1 / 6.2 thousand) and pieces moved by an octave (13 / 3 / 6)."""
 
 _HOW_TO_GET = (
