@@ -52,14 +52,6 @@ def build(
   return summary
 
 
-_DATASET = flags.DEFINE_string('dataset', None, 'bassnet_artificial or bassnet_pop_rock.')
-_CONFIG = flags.DEFINE_string('config', None, 'Configuration, for example a1 or open.')
-_DATA_DIR = flags.DEFINE_string('data_dir', 'data', 'Folder of all datasets.')
-_MANUAL_DIR = flags.DEFINE_string('manual_dir', None, 'Your own corpus, for configurations that read one.')
-_WORKERS = flags.DEFINE_integer('workers', None, 'Processes; default: one a core.')
-_TFDS = flags.DEFINE_bool('tfds', True, 'Also pack the features into TFDS files; --notfds needs no tensorflow.')
-
-
 def main(_) -> None:
   try:
     name = f'{_DATASET.value}/{_CONFIG.value}'
@@ -72,4 +64,11 @@ def main(_) -> None:
 
 
 if __name__ == '__main__':
+  # Only here: other commands of this package import this module and have flags of the same names.
+  _DATASET = flags.DEFINE_string('dataset', None, 'bassnet_artificial or bassnet_pop_rock.')
+  _CONFIG = flags.DEFINE_string('config', None, 'Configuration, for example a1 or open.')
+  _DATA_DIR = flags.DEFINE_string('data_dir', 'data', 'Folder of all datasets.')
+  _MANUAL_DIR = flags.DEFINE_string('manual_dir', None, 'Your own corpus, for configurations that read one.')
+  _WORKERS = flags.DEFINE_integer('workers', None, 'Processes; default: one a core.')
+  _TFDS = flags.DEFINE_bool('tfds', True, 'Also pack the features into TFDS files; --notfds needs no tensorflow.')
   app.run(main)

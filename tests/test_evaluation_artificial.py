@@ -149,15 +149,15 @@ def test_switch_seconds(songs, encoded):
 
 
 def test_the_plane_of_a_perfect_model_is_separable_and_that_of_noise_is_not(encoded):
-  windows = artificial.window_means(encoded, 64)
-  assert windows.mu.shape == (24 * 16, 2) and windows.mix.shape == (24 * 16, 2 * ft.MIX_BINS)
+  windows = artificial.window_means(encoded, 128)
+  assert windows.mu.shape == (24 * 8, 2) and windows.mix.shape == (24 * 8, 2 * ft.MIX_BINS)
   assert (windows.pattern == [encoded[i].features.pattern for i in windows.song]).all()
   good = artificial.separability(windows, 3)
   assert good['svm'] == good['knn'] == 1.0 and good['chance'] == pytest.approx(1 / 3)
   noise = dataclasses.replace(windows, mu=np.random.default_rng(0).normal(size=windows.mu.shape))
   bad = artificial.separability(noise, 3)
   assert abs(bad['svm'] - 1 / 3) < 0.1 and abs(bad['knn'] - 1 / 3) < 0.1
-  assert abs(bad['mix_only'] - 1 / 3) < 0.12
+  assert abs(bad['mix_only'] - 1 / 3) < 0.15
 
 
 def test_songs_are_not_on_both_sides_of_a_fold():
