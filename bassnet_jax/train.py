@@ -225,6 +225,7 @@ def _loop(experiment, feed, state, begun, steps, checkpoints, description, workd
   count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
   print(f'{steps} steps of {batch_size} windows, {count:,} parameters, {jax.device_count()} x {jax.devices()[0].device_kind}', flush=True)
   step = begun
+  terms: losses.Terms | None = None
   pending: tuple[int, losses.Terms, dict[str, float]] | None = None
   marked_at, marked_step, marked_wait, note = time.monotonic(), begun, 0.0, ''
   with scalar_log.ScalarLog(workdir, begun) as log, Progress(steps, 'training', 'steps', done=begun) as progress:
@@ -232,7 +233,7 @@ def _loop(experiment, feed, state, begun, steps, checkpoints, description, workd
       if step >= steps or stop() or (step > begun and step % cfg.checkpoint_every == 0):
         _flush(pending, log, workdir)
         pending = None
-        if step > begun:  # the steps since the last report too: a broken state must not become the newest checkpoint
+        if terms is not None:  # the steps since the last report too: a broken state must not become the newest checkpoint
           broken = {} if math.isfinite(_norm(state.params)) else {'parameters': math.nan}
           _check_finite(step, _values(terms) | broken, workdir)
         checkpoints.save(step, state, description, feed.iterator)

@@ -7,7 +7,8 @@ import sys
 import tempfile
 
 os.environ['JAX_PLATFORMS'] = 'cpu'
-os.environ['XLA_FLAGS'] = '--xla_force_host_platform_device_count=8'
+# Tests compile much and compute little: without LLVM's optimisations they take a third of the time.
+os.environ['XLA_FLAGS'] = '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0'
 os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
 # Runs that are stopped and go on compile one step several times; so do the processes that tests start.
 _CACHE = tempfile.mkdtemp(prefix='bassnet_jax_tests_')
@@ -17,8 +18,8 @@ atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
 if 'jax' in sys.modules:
   raise RuntimeError('jax was imported before tests/conftest.py: the eight simulated devices would be missing')
 
-import pytest
-from absl import flags
+import pytest  # noqa: E402
+from absl import flags  # noqa: E402
 
 flags.FLAGS.mark_as_parsed()
 
@@ -49,6 +50,7 @@ def corpus(data_dir):
 def coordinates_dir(tmp_path_factory) -> str:
   """A data folder whose songs say in every frame which song and frame it is; see `tiny.coordinate_song`."""
   import tiny
+
   from data_pipeline import build
 
   root = str(tmp_path_factory.mktemp('coordinates'))

@@ -38,7 +38,7 @@ def test_values_have_their_field_s_type(assignment, expected):
 def test_only_the_named_fields_change_and_the_last_assignment_wins():
   changed = configs.override(BASE, ['data.window=128', 'loss.kl=0.5', 'data.window=256'])
   assert configs.differences(BASE, changed) == ['loss.kl: 0.01 -> 0.5', 'data.window: 64 -> 256']
-  assert BASE == Experiment(name='base'), 'the original stays'
+  assert Experiment(name='base') == BASE, 'the original stays'
 
 
 @pytest.mark.parametrize(

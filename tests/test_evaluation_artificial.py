@@ -166,7 +166,10 @@ def test_songs_are_not_on_both_sides_of_a_fold():
   song = np.repeat(np.arange(60), 10)
   places = rng.normal(0, 10, (60, 2))
   windows = WindowMeans(
-    mu=places[song] + rng.normal(0, 0.01, (600, 2)), mix=rng.normal(size=(600, 40)), pattern=rng.permutation(np.arange(60) % 3)[song], song=song
+    mu=places[song] + rng.normal(0, 0.01, (600, 2)),
+    mix=rng.normal(size=(600, 40)),
+    pattern=rng.permutation(np.arange(60) % 3)[song],
+    song=song,
   )
   assert artificial.separability(windows, 3)['knn'] < 0.55
 

@@ -39,7 +39,9 @@ def one_step(corpus):
   def step(experiment: Experiment) -> dict[str, float]:
     optimizer = train.make_optimizer(experiment, 2)
     state = jax.jit(lambda: train.init_state(experiment, 0, optimizer))()
-    batch = jax.jit(resident.draw, static_argnums=(2, 3))(data, jax.random.key(0), experiment.data, networks.context_frames(experiment.model))
+    batch = jax.jit(resident.draw, static_argnums=(2, 3))(
+      data, jax.random.key(0), experiment.data, networks.context_frames(experiment.model)
+    )
     make = lambda state, batch: train.train_step(state, batch, jax.random.key(1), experiment, corpus.statistics, optimizer)  # noqa: E731
     return {name: float(value) for name, value in dataclasses.asdict(jax.jit(make)(state, batch)[1]).items()}
 

@@ -148,7 +148,7 @@ def test_another_source_is_refused(faulty_dir, tmp_path):
 
 
 def test_two_songs_of_one_id_are_refused(tmp_path):
-  with pytest.raises(ValueError, match="one id to several songs: 'a'|one id to several songs: a"):
+  with pytest.raises(ValueError, match='one id to several songs: a'):
     extraction.extract(Twice(), str(tmp_path / 'new'))
 
 

@@ -175,7 +175,9 @@ def test_the_latent_code_is_read_from_products(song, gating):
   net, params = networks.BassNet(config), init(config, 64, 0)
   code = networks.MixCode(pitch=jnp.zeros((1, 36, 60, 4)), frame=jnp.zeros((1, 72, 16)))
   bass = jnp.asarray(song[1][None, : 72 + 2 * networks.mix_reach(config)], jnp.float32)
-  difference = float(np.abs(apply(net, params, code, bass, method='encode').mu - apply(net, params, code, 2 * bass, method='encode').mu).max())
+  difference = float(
+    np.abs(apply(net, params, code, bass, method='encode').mu - apply(net, params, code, 2 * bass, method='encode').mu).max()
+  )
   assert difference == 0 if gating == 'product' else difference > 1e-3
 
 

@@ -52,7 +52,7 @@ def test_beyond_the_ends_there_is_silence(long_song):
 
 def test_notes_of_an_excerpt_count_from_its_first_frame(long_song):
   pieces = [(example['position'] / ft.FRAME_RATE, example['notes']) for _, example in excerpts.excerpts(long_song)]
-  together = np.concatenate([rows + [start, start, 0, 0, 0] for start, rows in pieces])
+  together = np.concatenate([rows + np.array([start, start, 0, 0, 0]) for start, rows in pieces])
   np.testing.assert_allclose(together[:, 0], long_song.notes.onset, atol=1e-5)
   np.testing.assert_array_equal(together[:, 2], long_song.notes.pitch)
   for start, rows in pieces:
