@@ -7,7 +7,7 @@ import json
 import os
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 
 _EXPERIMENT = flags.DEFINE_string('experiment', None, 'Name of an experiment; --list names them.')
 _LIST = flags.DEFINE_bool('list', False, 'Print every experiment and what it is, and stop.')
@@ -26,6 +26,7 @@ def main(_) -> None:
   from bassnet_jax import config as configs
   from bassnet_jax import run_control, train
 
+  logging.set_verbosity(logging.ERROR)  # tfds and orbax tell of every file
   if _LIST.value:
     for name in experiments.names():
       print(f'{name:<32}{experiments.description(name).splitlines()[0]}')

@@ -25,7 +25,7 @@ from bassnet_jax.config import Experiment
 from bassnet_jax.inputs import resident
 from bassnet_jax.inputs.corpus import Corpus
 from data_pipeline import features as ft
-from data_pipeline.progress import Progress
+from data_pipeline.progress import Progress, clock
 
 
 class TrainingError(RuntimeError):
@@ -254,6 +254,8 @@ def _loop(experiment, feed, state, begun, steps, checkpoints, description, workd
         }
         marked_at, marked_step, marked_wait = time.monotonic(), step, feed.wait
         pending = (step, terms, speed)
+        if row and not note:
+          progress.message(f'about {clock((steps - step) * batch_size / speed["windows_per_second"])} of training at this rate')
         if row:
           note = f'loss {row["total"]:.3f}, {speed["windows_per_second"]:.0f} windows/s, waiting for data {100 * speed["data_wait"]:.1f} %'
           note += f', smoothness {row["latent_smoothness"]:.3f}'

@@ -44,9 +44,14 @@ def build(
   if summary is None:
     summary = extraction.extract(catalogue.source(name, manual_dir), directory, workers)
   if tfds_files and not is_built(name, data_dir):
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+    import tensorflow_datasets as tfds
+
     from data_pipeline import tfds_builders
 
+    if not sys.stderr.isatty():
+      tfds.disable_progress_bar()  # its control characters don't belong in a log file
+    print(f'packing {name} into TFDS files', flush=True)
     builder = tfds_builders.BUILDERS[dataset](config=config, data_dir=data_dir)
     builder.download_and_prepare()
   return summary

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')  # tensorflow tells of every CPU feature that it lacks
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
