@@ -63,17 +63,17 @@ def test_peak_between_two_frames():
 def test_pitch_change_begins_a_note():
   held = predicted(line((0.5, 1.5, 30), (1.5, 2.5, 35)))
   held.onset[120] = 0.0
-  found = decoding.notes_from_prediction(held)
+  found = decoding.notes_from_prediction(held, pitch_changes=True)
   assert found.pitch.tolist() == [30, 35]
   np.testing.assert_allclose(found.onset, [0.5, 1.5])
-  assert decoding.notes_from_prediction(held, pitch_changes=False).pitch.tolist() == [30]
+  assert decoding.notes_from_prediction(held).pitch.tolist() == [30]
 
 
 def test_flicker_is_no_note():
   prediction = predicted(line((0.5, 2.5, 30)))
   prediction.pitch_logits[80:84] = np.roll(prediction.pitch_logits[80:84], 12, axis=1)  # four frames of another pitch
   prediction.pitch_logits[120:122, features.NO_PITCH] = 9.0  # two frames of silence
-  found = decoding.notes_from_prediction(prediction)
+  found = decoding.notes_from_prediction(prediction, pitch_changes=True)
   assert found.pitch.tolist() == [30]
   np.testing.assert_allclose([found.onset[0], found.offset[0]], [0.5, 2.5])
 
@@ -83,13 +83,13 @@ def test_steady_change_that_the_sum_overrules_is_no_note():
   prediction.pitch_logits[80:87, 31 - features.LOWEST_PITCH] = 6.1  # narrowly preferred for seven frames, impossible afterwards
   flickering = [frame for frame in range(87, 200) if frame // 3 % 2]
   prediction.pitch_logits[flickering, 35 - features.LOWEST_PITCH] = 6.1
-  assert decoding.notes_from_prediction(prediction).pitch.tolist() == [30]
+  assert decoding.notes_from_prediction(prediction, pitch_changes=True).pitch.tolist() == [30]
 
 
 def test_onset_a_little_before_its_pitch():
   prediction = predicted(line((0.5, 1.0, 30)))
   prediction.onset[:] = np.roll(prediction.onset, -3)
-  found = decoding.notes_from_prediction(prediction)
+  found = decoding.notes_from_prediction(prediction, pitch_changes=True)
   assert len(found) == 1
   np.testing.assert_allclose(found.onset, 0.5 - 3 / 80)
 

@@ -10,7 +10,7 @@ import numpy as np
 from bassnet_jax import decoding
 from bassnet_jax.evaluation import metrics, music
 from bassnet_jax.evaluation.music import Piece
-from bassnet_jax.trained import TrainedModel
+from bassnet_jax.trained import MixCode, TrainedModel
 from data_pipeline import features as ft
 from data_pipeline.features import Features
 from data_pipeline.notes import Notes
@@ -19,6 +19,7 @@ from data_pipeline.progress import Progress
 THRESHOLDS = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 _EXCERPT_SECONDS = 20.0
 _FINALISTS = 12
+_MIDDLE = 0.45
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,32 +61,34 @@ def busiest_start(features: Features, seconds: float) -> float:
 
 
 def choose(model: TrainedModel, songs: Sequence[Features], seed: int = 0) -> Choice:
-  """The one z and the threshold with the best headline figure over excerpts of validation songs.
+  """The one z and the threshold with the best headline figure over validation songs.
 
-  Every candidate position is tried at the middle threshold; the best twelve at all thresholds.
+  Every candidate position is tried on an excerpt of every song at a middle threshold; the best twelve on the whole songs at all
+  thresholds: 20 seconds of a song say little about it.
   """
   parts = [excerpt(song, busiest_start(song, _EXCERPT_SECONDS), _EXCERPT_SECONDS) for song in songs]
   codes = [model.encode_mix(part.mix) for part in parts]
   means = np.asarray([model.posterior(part.mix, part.bass, code)[0].mean(axis=0) for part, code in zip(parts, codes, strict=True)])
   candidates = music.z_candidates(means, seed)
 
-  def lines(z: np.ndarray, thresholds: Sequence[float]) -> dict[float, float]:
-    scores: dict[float, list[float]] = {threshold: [] for threshold in thresholds}
-    for part, code in zip(parts, codes, strict=True):
+  def scores(of: Sequence[Features], encoded: Sequence[MixCode], z: np.ndarray, thresholds: Sequence[float]) -> dict[float, float]:
+    found: dict[float, list[float]] = {threshold: [] for threshold in thresholds}
+    for song, code in zip(of, encoded, strict=True):
       prediction = model.decode(code, z)
       for threshold in thresholds:
-        scores[threshold].append(metrics.note_pc_f1(decoding.notes_from_prediction(prediction, threshold), part.notes))
-    return {threshold: float(np.mean(values)) for threshold, values in scores.items()}
+        found[threshold].append(metrics.note_pc_f1(decoding.notes_from_prediction(prediction, threshold), song.notes))
+    return {threshold: float(np.mean(values)) for threshold, values in found.items()}
 
-  first = {}
   with Progress(len(candidates) + _FINALISTS, 'choosing z on validation songs', 'positions') as progress:
-    for i, z in enumerate(candidates):
-      first[i] = lines(z, (0.4,))[0.4]
+    first = []
+    for z in candidates:
+      first.append(scores(parts, codes, z, (_MIDDLE,))[_MIDDLE])
       progress.update()
-    finalists = sorted(first, key=lambda i: (-first[i], np.linalg.norm(candidates[i])))[:_FINALISTS]
-    best = Choice(np.zeros(2), 0.4, -1.0)
+    finalists = sorted(range(len(candidates)), key=lambda i: (-first[i], np.linalg.norm(candidates[i])))[:_FINALISTS]
+    whole = [model.encode_mix(song.mix) for song in songs]
+    best = Choice(np.zeros(2), _MIDDLE, -1.0)
     for i in finalists:
-      for threshold, score in lines(candidates[i], THRESHOLDS).items():
+      for threshold, score in scores(songs, whole, candidates[i], THRESHOLDS).items():
         if score > best.score:
           best = Choice(candidates[i], threshold, score)
       progress.update()
