@@ -166,7 +166,7 @@ def test_wrong_arguments_say_so():
 def test_ten_minutes_are_quick():
   times = 0.5 + 0.25 * np.arange(2300)
   prediction = predicted(line(*((t, t + 0.2, 30 + i % 12) for i, t in enumerate(times))), seconds=600)
-  begin = time.perf_counter()
+  begin = time.process_time()
   found = decoding.notes_from_prediction(prediction)
   assert len(found) == 2300
-  assert time.perf_counter() - begin < 0.5
+  assert time.process_time() - begin < 0.5

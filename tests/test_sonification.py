@@ -168,6 +168,6 @@ def test_wrong_arguments_say_so():
 def test_a_hundred_times_real_time():
   notes = line(*((0.3 * i, 0.3 * i + 0.28, 28 + i % 20) for i in range(195)))
   prediction = plucked(notes, 60)
-  begin = time.perf_counter()
+  begin = time.process_time()
   sonification.synthesise(notes, prediction, 60 * 44_100, 44_100, **OPTIONS)
-  assert time.perf_counter() - begin < 0.6
+  assert time.process_time() - begin < 0.6
