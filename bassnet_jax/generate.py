@@ -5,6 +5,7 @@ Writes out/bass.mid, bass.wav, mix_with_bass.wav, pianoroll.png and settings.jso
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import hashlib
 import os
@@ -113,17 +114,19 @@ def generate(
   except (trajectory.TrajectoryError, export.OutputError) as error:
     raise GenerateError(str(error)) from error
 
-  mono, native, rate = _read(paths)
-  samples, channels = native.shape
-  seconds = samples / rate
-  report(f'read {", ".join(map(os.path.basename, paths))}: {clock(seconds)}, {_format(rate, channels)}')
-  model = load_model(checkpoint) if isinstance(checkpoint, str | os.PathLike) else checkpoint
+  with concurrent.futures.ThreadPoolExecutor(1) as pool:
+    # The network is read and compiled while the mix is read and analysed.
+    loading = pool.submit(load_model, checkpoint) if isinstance(checkpoint, str | os.PathLike) else None
+    mono, native, rate = _read(paths)
+    samples, channels = native.shape
+    seconds = samples / rate
+    report(f'read {", ".join(map(os.path.basename, paths))}: {clock(seconds)}, {_format(rate, channels)}')
+    step = time.perf_counter()
+    analysis = _analyse(mono, None, ', '.join(paths))
+    tracked = beat_tracking.track(analysis.mix)
+    report(f'analysed the mix: {_speed(seconds, step)}; tuning {analysis.tuning:+.0f} cents, {tracked.bpm:.1f} beats a minute')
+    model = loading.result() if loading else checkpoint
   threshold = model.onset_threshold if onset_threshold is None else onset_threshold
-
-  step = time.perf_counter()
-  analysis = _analyse(mono, None, ', '.join(paths))
-  tracked = beat_tracking.track(analysis.mix)
-  report(f'analysed the mix: {_speed(seconds, step)}; tuning {analysis.tuning:+.0f} cents, {tracked.bpm:.1f} beats a minute')
 
   step = time.perf_counter()
   position = path_of_z or (_style_position(model, style) if style else trajectory.constant(model.default_z))
@@ -201,9 +204,11 @@ def load_model(path: str):
   from bassnet_jax import trained
 
   try:
-    return trained.load(path)
+    model = trained.load(path)
   except trained.CheckpointError as error:
     raise GenerateError(str(error)) from error
+  model.warm_up()
+  return model
 
 
 def _check_settings(paths, z, trajectory_file, style, onset_threshold, articulation, timbre, bass_level, strings, bpm) -> None:

@@ -67,6 +67,10 @@ class TrainedModel:
     self._decoder_reach = networks.decoder_reach(cfg)
     self._code_reach = max(self._latent_reach, self._decoder_reach)
 
+  def warm_up(self) -> None:
+    """Compiles what generation needs; later calls, of any song, compile nothing."""
+    self.decode(self.encode_mix(np.zeros((1, ft.MIX_BINS), np.float32)), np.zeros(self.experiment.model.latent_size))
+
   def encode_mix(self, mix: np.ndarray) -> MixCode:
     """Encodes log1p-compressed mix features [frames, 192]; silence is assumed beyond both ends."""
     frames = len(mix)
