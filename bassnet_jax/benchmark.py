@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 
-from absl import app, flags
+from absl import app, flags, logging
 
 _EXPERIMENT = flags.DEFINE_string('experiment', 'pr_window64', 'Whose network, batch and data are measured.')
 _DATA_DIR = flags.DEFINE_string('data_dir', 'data', 'Folder of the datasets; what is missing is built there.')
@@ -109,6 +109,7 @@ def _generate(model, audio) -> None:
 
 
 def main(_) -> None:
+  logging.set_verbosity(logging.ERROR)
   import jax
 
   import experiments
