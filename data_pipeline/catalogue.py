@@ -56,6 +56,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
     'a1': 'Harmony: the bass plays the root, the third or the fifth of the sounding chord.',
     'a2': 'Timbre: two instruments play different lines; the bass doubles the piano or the guitar.',
     'a3': 'Rhythm: the bass plays the root of held chords with the kick, with the snare or on the off-beats.',
+    'a4': 'All three: root or fifth, of the chords of the piano or the guitar, with the kick or on the off-beats.',
   },
   'bassnet_pop_rock': {
     'open': 'A procedural pop/rock band, rendered with sampled instruments (CC0).',
