@@ -131,7 +131,7 @@ def sound_chroma(mix: np.ndarray) -> np.ndarray:
   power = np.square(np.expm1(mix[:, 2 * (_CHROMA_PITCHES - ft.LOWEST_BIN_PITCH)].astype(np.float64)))
   chroma = np.zeros((len(mix), 12))
   for pitch_class in range(12):
-    chroma[:, pitch_class] = power[:, _CHROMA_PITCHES % 12 == pitch_class].sum(axis=1)
+    chroma[:, pitch_class] = power[:, pitch_class == _CHROMA_PITCHES % 12].sum(axis=1)
   return chroma
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
 
-from bassnet_jax.evaluation.plane import PlaneMaps
+from bassnet_jax.evaluation.maps import PlaneMaps
 from bassnet_jax.evaluation.plots import ACCENT, CEILING, CONTROL, DENSITY, FAINT, INK, MUTED, OURS, drawing
 
 _PANELS = (
@@ -38,12 +38,19 @@ def _map(figure: Figure, axes: Axes, axis: np.ndarray, values: np.ndarray, limit
     spine.set_visible(False)
 
 
-def _limits(*maps: np.ndarray) -> tuple[float, float]:
-  """Common limits of maps that are to be compared; never of no extent."""
-  values = np.concatenate([values[np.isfinite(values)] for values in maps])
+def _limits(values: np.ndarray) -> tuple[float, float]:
+  """What the colours of a map stretch over; never of no extent."""
+  values = values[np.isfinite(values)]
   if not len(values):
     return 0.0, 1.0
   return float(values.min()), max(float(values.max()), float(values.min()) + 1e-3)
+
+
+def _same_contrast(values: np.ndarray, as_in: np.ndarray) -> tuple[float, float]:
+  """Limits around the middle of a map, as far apart as those of another: what varies as much looks as varied."""
+  low, high = _limits(as_in)
+  middle = sum(_limits(values)) / 2
+  return middle - (high - low) / 2, middle + (high - low) / 2
 
 
 def _contour(axes: Axes, points: np.ndarray, axis: np.ndarray, share: float = 0.9) -> None:
@@ -69,10 +76,11 @@ def maps(plane: PlaneMaps, path: str, points: np.ndarray | None = None, chosen: 
     chosen: [2], the position of `z_fixed`, a cross.
   """
   values = {name: plane.mismatched() if name == 'diatonic_mismatched' else plane.mean(name) for name, *_ in _PANELS}
-  diatonic = _limits(values['diatonic'], values['diatonic_mismatched'])
+  limits = {name: _limits(of) for name, of in values.items()}
+  limits['diatonic_mismatched'] = _same_contrast(values['diatonic_mismatched'], values['diatonic'])
   with drawing(path, 13, 8.2) as figure:
     for axes, (name, title, form) in zip(figure.subplots(2, 3).ravel(), _PANELS, strict=True):
-      _map(figure, axes, plane.axis, values[name], diatonic if name.startswith('diatonic') else _limits(values[name]))
+      _map(figure, axes, plane.axis, values[name], limits[name])
       if points is not None and len(points):
         _contour(axes, np.asarray(points, dtype=np.float64), plane.axis)
       if chosen is not None:
@@ -80,6 +88,7 @@ def maps(plane: PlaneMaps, path: str, points: np.ndarray | None = None, chosen: 
       truth = plane.true_mean(name) if name in plane.truth else np.nan
       axes.set_title(title, pad=20)
       note = f'true bass: {form.format(truth)}' if np.isfinite(truth) else ''
+      note = 'as much contrast as in the map to the left' if name == 'diatonic_mismatched' else note
       axes.text(0, 1.02, note, transform=axes.transAxes, color=MUTED, fontsize=9)
 
 
@@ -122,4 +131,4 @@ def histograms(plane: PlaneMaps, path: str) -> None:
       _bars(axes, series, truth, names)
     above.set_title('Pitch relative to the key (1 = tonic of the major scale with its notes)')
     below.set_title('Interval from the notes that sound in the mix up to the bass')
-    above.legend(loc='lower right', bbox_to_anchor=(1, 1), ncols=4, borderaxespad=0.2)
+    figure.legend(*above.get_legend_handles_labels(), loc='outside lower center', ncols=4)
