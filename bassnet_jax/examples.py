@@ -47,7 +47,7 @@ class Fragment:
     song: id of the piece.
     start: seconds into the piece.
     mix: [samples] float32, 16 kHz, without the bass; `bass`: the true bass at the mix's scale.
-    notes, mix_notes: those that begin in the fragment.
+    notes: of the true bass, those that begin in the fragment; `mix_notes`: those that sound in it.
     beats: [beats] seconds.
     licence, credit: of the piece.
   """
@@ -96,12 +96,18 @@ def fragment_of(song: Song, seconds: float = SECONDS) -> Fragment | None:
   starts = np.arange(int(last) + 1)
   start = float(starts[np.argmax([len(song.notes.between(s, s + seconds)) for s in starts])])
   cut = slice(int(start * ft.SAMPLE_RATE), int((start + seconds) * ft.SAMPLE_RATE))
-  inside = lambda notes: notes.between(start, start + seconds).shifted(-start)  # noqa: E731
-  notes, mix_notes = inside(song.notes), inside(song.mix_notes)
+  notes = song.notes.between(start, start + seconds).shifted(-start)
+  mix_notes = _sounding(song.mix_notes, start, start + seconds)
   if len(notes) < failures.FEWEST_NOTES or not len(mix_notes.pitched):
     return None
   beats = np.zeros(0) if song.beats is None else song.beats[(song.beats >= start) & (song.beats < start + seconds)] - start
   return Fragment(song.key.id, start, song.mix[cut], song.bass[cut], notes, mix_notes, beats, song.licence, song.credit)
+
+
+def _sounding(notes: Notes, start: float, end: float) -> Notes:
+  """The notes that sound between two moments, cut to them and on a clock that begins with the first: a held chord is harmony too."""
+  kept = notes.where((notes.onset < end) & (notes.offset > start))
+  return dataclasses.replace(kept, onset=np.maximum(kept.onset, start), offset=np.minimum(kept.offset, end)).shifted(-start)
 
 
 def style_of(fragment: Fragment) -> np.ndarray:
@@ -227,13 +233,12 @@ def write(model, fragments: Sequence[Fragment], folder: str, command: str) -> di
   os.makedirs(folder, exist_ok=True)
   page = Page('Examples: held-out fragments, six positions and a path', [])
   page.text(
-    f'{len(fragments)} fragments of {SECONDS:g} s from pieces that training never saw, the three of the test split that differ most in '
-    'density, chords, note lengths and brightness. The model hears the mix alone; the true bass stands beside for comparison.'
+    f'{len(fragments)} fragments of {SECONDS:g} s from pieces of the test split. Where no pieces are named, they are those that differ '
+    'most in density, chords, note lengths and brightness. The model hears the mix alone; the true bass stands beside it.'
   )
-  page.text(
-    f'Made by: {command}. Model: {model.describe["experiment"]["name"]}, {model.describe["step"]} steps, commit {model.describe["commit"]}.'
-  )
-  summary: dict = {'model': {'experiment': model.describe['experiment']['name'], 'steps': model.describe['step']}, 'fragments': []}
+  made = {'experiment': model.describe['experiment']['name'], 'steps': model.describe['step'], 'commit': model.describe['commit']}
+  page.text(f'Made by: {command}. Model: {made["experiment"]}, {made["steps"]} steps, commit {made["commit"]}.')
+  summary: dict = {'model': made, 'command': command, 'fragments': []}
   everything: list[str] = []
   with Progress(len(fragments), 'playing fragments', 'fragments') as progress:
     for fragment in fragments:
