@@ -258,9 +258,10 @@ def write(model, fragments: Sequence[Fragment], folder: str, command: str) -> di
   page.heading('All that fails, as measured')
   page.text(
     f'By rule: fewer than {failures.FEWEST_NOTES} notes; onset F1 within {failures.BY_CHANCE:g} of chance; diatonic share '
-    f'{failures.OUT_OF_KEY:g} or chord tones {failures.OFF_CHORD:g} below those of the true bass; density under {failures.SPARSE:g} or over '
-    f'{failures.DENSE:g} times its; two positions with the same line (agreement {failures.SAME_LINE:g}). A corner is meant to be unlike the '
-    'true bass, so a breach there is a description as much as a fault; at the chosen position it is a fault.'
+    f'{failures.OUT_OF_KEY:g} or chord tones {failures.OFF_CHORD:g} below those of the true bass; density under '
+    f'{failures.SPARSE:g} or over {failures.DENSE:g} times its; two positions with the same line (agreement {failures.SAME_LINE:g}). '
+    'A corner is meant to be unlike the true bass, so a breach there is a description as much as a fault; at the chosen position it is '
+    'a fault.'
   )
   page.bullets(everything or ['No rule is broken.'])
   write_json(os.path.join(folder, 'examples.json'), summary)

@@ -26,16 +26,16 @@ _ROLL_SECONDS = 16.0
 RUNGS = {
   'silence': 'silence',
   'other_song': "another song's bass",
-  'tonic_eighths': 'eighths on the tonic (knows the notes of the mix)',
-  'root_on_kick': 'root on every kick (knows the notes of the mix)',
-  'follow_lowest': 'follows the lowest note (knows the notes of the mix)',
-  'retrieval': 'retrieval: the nearest training passages (hears the mix, knows its beats)',
+  'tonic_eighths': 'eighths on the tonic *',
+  'root_on_kick': 'root on every kick *',
+  'follow_lowest': 'follows the lowest note *',
+  'retrieval': 'retrieval of training passages **',
   'control_silent_mix': 'model, silent mix',
   'control_other_mix': "model, another song's mix",
   'control_shifted': 'model, mix shifted in time',
   'z_zero': 'model, z = 0',
   'z_fixed': 'model, one z for all songs',
-  'z_posterior': 'model, z from the true bass (a ceiling)',
+  'z_posterior': 'model, z from the true bass ***',
   'truth': 'truth',
 }
 """How a line of the ladder is called on the page, in the page's order."""
@@ -122,6 +122,7 @@ def _ladder(table: dict[str, dict], adhering: dict[str, Any], folder: str, page:
     for rung, values in table.items()
   ]
   page.table(('line', 'note_pc_f1', *columns.values()), rows)
+  page.text('* Knows the notes of the mix, which the model has to hear. ** Hears the mix, and knows its beats. *** A ceiling, not a claim.')
   page.text('An onset F1 stands beside its chance: the mean over 20 random circular shifts of the same line.')
   plots.ladder_bars(table, os.path.join(folder, 'ladder.png'))
   page.picture('ladder.png', 'The ladder, with 95 % intervals over pieces.')

@@ -41,6 +41,7 @@ class Page:
       'body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}'
       'img{max-width:100%;background:#fff}figure{margin:1rem 0}figcaption{opacity:.75;font-size:.9em}'
       '.wide{overflow-x:auto}table{border-collapse:collapse}td,th{padding:.25rem .75rem;text-align:left;border-bottom:1px solid #8884}'
+      'td{white-space:nowrap}td:first-child{white-space:normal;min-width:14rem}th{vertical-align:bottom}.wide{font-size:.92em}'
     )
     return (
       '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
