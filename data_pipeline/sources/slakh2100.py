@@ -29,7 +29,7 @@ class Slakh2100(StemCorpus):
   """Every TrackNNNNN folder below a folder, FLAC or WAV.
 
   Splits are the folders `train`, `validation`, `test`; BabySlakh has none and is split by a hash. Redux's folder `omitted` is left out.
-  Of tracks made from one MIDI file (the original splits have the same piece in training and test) the first stays. The bass is every
+  Of tracks made from one MIDI file (the original splits have the same piece in training and test) the lowest number stays. The bass is every
   stem of class Bass, or with a bass program, but for drums; mix.flac is never read.
 
   Attributes:
@@ -116,6 +116,7 @@ def _notes(folder: str, stems: dict[str, dict]) -> tuple[Notes | None, np.ndarra
 def _tracks(folder: str) -> dict[SongKey, tuple[str, str]]:
   """Key -> (folder of the track, name of an earlier track from the same MIDI file or '')."""
   relatives = folders_with(folder, lambda _, __, files: _METADATA in files, f"Slakh's TrackNNNNN/{_METADATA} with TrackNNNNN/stems/")
+  relatives.sort(key=lambda relative: (os.path.basename(relative), relative))  # by number: a piece's first track is the one to keep
   found, seen = {}, {}
   for key, relative in zip(_keys(relatives), relatives, strict=True):
     place = os.path.join(folder, relative)
