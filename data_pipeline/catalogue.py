@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable
 
@@ -45,6 +46,16 @@ def _stems(manual_dir: str | None) -> Source:
   return Stems(_needed(manual_dir, 'a folder of song folders, each with a bass stem and other stems'))
 
 
+def _corpus(module: str, name: str, what: str) -> Callable[[str | None], Source]:
+  """A corpus that the user owns: class `name` of `data_pipeline.sources.<module>`."""
+
+  def make(manual_dir: str | None) -> Source:
+    folder = _needed(manual_dir, what)
+    return getattr(importlib.import_module(f'data_pipeline.sources.{module}'), name)(folder)
+
+  return make
+
+
 def _needed(manual_dir: str | None, what: str) -> str:
   if not manual_dir:
     raise ValueError(f'this configuration reads music of your own: give --manual_dir, {what}')
@@ -63,12 +74,31 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
     'freedoom': 'The soundtrack of Freedoom: metal and rock by people, rendered with sampled instruments (BSD-3-Clause).',
     'midi': 'A folder of multitrack MIDI files of your own, rendered with sampled instruments.',
     'stems': 'A folder of song folders of your own, with a bass stem each.',
+    'musdb18hq': 'MUSDB18-HQ, your copy: 150 songs as WAV.',
+    'musdb18': 'MUSDB18, your copy: the same 150 songs as .stem.mp4 (needs ffmpeg).',
+    'slakh2100': 'Slakh2100-redux or BabySlakh, your copy: songs rendered from MIDI, notes known (CC-BY-4.0).',
+    'moisesdb': 'MoisesDB, your copy: 240 songs (CC-BY-NC-SA-4.0).',
+    'medleydb': 'MedleyDB 1 and 2, your copy (CC-BY-NC-SA-4.0).',
+    'aam': 'AAM, Artificial Audio Multitracks, your copy: algorithmic songs, notes known (CC-BY-4.0).',
+    'rhythm_game': 'Song folders of Frets on Fire, Clone Hero, Phase Shift or Rock Band exports, your own.',
   },
 }
 
 _SOURCES: dict[str, dict[str, Callable[[str | None], Source]]] = {
   'bassnet_artificial': {name: _artificial(name) for name in DESCRIPTIONS['bassnet_artificial']},
-  'bassnet_pop_rock': {'open': _open, 'freedoom': _freedoom, 'midi': _midi, 'stems': _stems},
+  'bassnet_pop_rock': {
+    'open': _open,
+    'freedoom': _freedoom,
+    'midi': _midi,
+    'stems': _stems,
+    'musdb18hq': _corpus('musdb18hq', 'Musdb18HQ', 'the folder of MUSDB18-HQ, with train/ and test/'),
+    'musdb18': _corpus('musdb18', 'Musdb18', 'the folder of MUSDB18, with train/*.stem.mp4 and test/*.stem.mp4'),
+    'slakh2100': _corpus('slakh2100', 'Slakh2100', 'the folder of Slakh2100-redux or BabySlakh, with TrackNNNNN folders'),
+    'moisesdb': _corpus('moisesdb', 'MoisesDB', 'the folder of MoisesDB, with <uuid>/data.json'),
+    'medleydb': _corpus('medleydb', 'MedleyDB', 'the folder of MedleyDB, with <Artist_Title>/<Artist_Title>_STEMS'),
+    'aam': _corpus('aam', 'Aam', 'the folder of AAM, with NNNN_<Instrument>.flac'),
+    'rhythm_game': _corpus('rhythm_game', 'RhythmGame', 'a folder of song folders with song.ini and stems'),
+  },
 }
 
 

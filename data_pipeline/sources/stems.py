@@ -6,19 +6,14 @@ import configparser
 import dataclasses
 import fnmatch
 import os
-from collections.abc import Sequence
 
-import numpy as np
-
-from data_pipeline import audio
-from data_pipeline.song import SkipSong, Song, SongKey
+from data_pipeline.song import SkipSong, SongKey
 from data_pipeline.song_keys import UNKNOWN, licence_and_credit, song_keys
-
-EXTENSIONS = ('.wav', '.flac', '.ogg', '.oga', '.opus', '.mp3', '.aif', '.aiff')
+from data_pipeline.sources.stem_corpus import EXTENSIONS, SongStems, StemCorpus, audio_files
 
 
 @dataclasses.dataclass(frozen=True)
-class Stems:
+class Stems(StemCorpus):
   """`<song>/<stem>.<ext>`, at any depth: every folder that holds audio files is a song.
 
   If top folders are named train, validation or test, they are the splits; else 80 / 8 / 12 % by a hash of the song's id. Credit comes
@@ -47,38 +42,19 @@ class Stems:
   shortest: float = 5.0
   longest_minutes: float = 60.0
 
-  def songs(self) -> Sequence[SongKey]:
-    """A key for every folder with audio files, sorted by path.
+  def stems(self, place: str) -> SongStems:
+    """Sorts the files of one song; notes are None, targets come from the audio.
 
     Raises:
-      ValueError: the folder doesn't exist or holds no song folder.
+      SkipSong: no bass stem, or nothing but bass.
     """
-    return list(self._folders())
-
-  def load(self, key: SongKey) -> Song:
-    """Reads and sums the stems of one song; notes are None, targets come from the audio.
-
-    Raises:
-      SkipSong: no bass stem, nothing but bass, an unusable file, silence, too short or too long.
-    """
-    folder = self._folders().get(key)
-    if folder is None:
-      raise SkipSong(f'{key.id} is no longer in {self.folder}')
-    bass_files, mix_files = self._stems(folder)
-    try:
-      bass, mix = (_sum([audio.load(path, longest=60 * self.longest_minutes) for path in paths]) for paths in (bass_files, mix_files))
-      length = max(len(bass), len(mix))
-      bass, mix = (np.pad(stem, (0, length - len(stem))) for stem in (bass, mix))
-      audio.check_usable(bass, _names(bass_files), self.shortest)
-      audio.check_usable(mix, _names(mix_files), self.shortest)
-    except audio.AudioError as error:
-      raise SkipSong(str(error)) from error
-    licence, credit = licence_and_credit(folder, self.folder)
+    bass, others = self._sorted_out(place)
+    licence, credit = licence_and_credit(place, self.folder)
     if credit == UNKNOWN:
-      credit = credit_from_ini(folder) or credit
-    return Song(key=key, mix=mix, bass=bass, licence=licence, credit=credit)
+      credit = credit_from_ini(place) or credit
+    return SongStems(bass, others, licence, credit)
 
-  def _stems(self, folder: str) -> tuple[list[str], list[str]]:
+  def _sorted_out(self, folder: str) -> tuple[list[str], list[str]]:
     """Paths of the bass stems and of the other stems."""
     files = audio_files(folder)
     stems = [file for file in files if not _matches(file, self.full_mixes) and not _matches(file, self.ignore)]
@@ -93,7 +69,12 @@ class Stems:
       )
     return [os.path.join(folder, file) for file in bass], [os.path.join(folder, file) for file in others]
 
-  def _folders(self) -> dict[SongKey, str]:
+  def places(self) -> dict[SongKey, str]:
+    """A key for every folder with audio files, sorted by path.
+
+    Raises:
+      ValueError: the folder doesn't exist or holds no song folder.
+    """
     if not os.path.isdir(self.folder):
       raise ValueError(f'{self.folder!r} is not a folder; a folder of song folders is expected. Give it by --manual_dir.')
     relatives = []
@@ -108,11 +89,6 @@ class Stems:
       )
     relatives.sort()
     return {key: os.path.join(self.folder, relative) for key, relative in zip(song_keys(relatives), relatives, strict=True)}
-
-
-def audio_files(folder: str) -> list[str]:
-  """Names of the audio files in a folder, hidden ones left out, sorted."""
-  return sorted(file for file in os.listdir(folder) if file.lower().endswith(EXTENSIONS) and not file.startswith('.'))
 
 
 def credit_from_ini(folder: str) -> str:
@@ -136,15 +112,3 @@ def credit_from_ini(folder: str) -> str:
 def _matches(file: str, patterns: str) -> bool:
   name = os.path.splitext(file)[0].lower()
   return any(fnmatch.fnmatchcase(name, pattern.strip().lower()) for pattern in patterns.split(',') if pattern.strip())
-
-
-def _names(paths: list[str]) -> str:
-  return ' + '.join(paths)
-
-
-def _sum(stems: list[np.ndarray]) -> np.ndarray:
-  """[longest] float32: the sum of stems of unequal length."""
-  total = np.zeros(max(len(stem) for stem in stems), dtype=np.float32)
-  for stem in stems:
-    total[: len(stem)] += stem
-  return total
