@@ -14,7 +14,7 @@ import numpy as np
 
 from bassnet_jax import scalar_log, trained
 from bassnet_jax.config import Experiment
-from bassnet_jax.evaluation import artificial, music, plots, pop_rock
+from bassnet_jax.evaluation import artificial, music, planes, plots, pop_rock
 from bassnet_jax.inputs.corpus import Corpus
 from bassnet_jax.trained import TrainedModel
 from data_pipeline import features as ft
@@ -126,6 +126,8 @@ def _run(experiment: Experiment, model: TrainedModel, seed: int, rows: list[dict
     'seed': seed,
     'steps': model.describe['step'],
     'commit': model.describe['commit'],
+    'hardware': model.describe.get('hardware', 'not recorded'),
+    'seeds_at_once': model.describe.get('seeds_at_once', 1),
     'seconds': model.describe['step'] * experiment.data.batch_size / speed if speed else 0.0,
     'windows_per_second': speed,
     'data_wait': mean('data_wait'),
@@ -165,6 +167,7 @@ def _artificial(model: TrainedModel, experiment: Experiment, corpus: Corpus, whe
     plots.confusion(np.asarray(found['control']['matrix']), names, os.path.join(folder, f'control_{split}.png'))
     page.picture(f'control_{split}.png', 'Which pattern was asked for by z, and whose notes came out nearest.')
     if split == 'test':
+      planes.save(planes.sample(means.mu, means.pattern, names), os.path.join(folder, planes.FILE))
       song = songs[0]
       for i, name in enumerate(names):
         line = artificial.play(model, song.code, positions[i], threshold)
