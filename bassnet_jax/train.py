@@ -17,7 +17,7 @@ from flax import struct
 from jax.sharding import NamedSharding, PartitionSpec
 
 from bassnet_jax import config as configs
-from bassnet_jax import losses, run_control, scalar_log
+from bassnet_jax import hardware, losses, run_control, scalar_log
 from bassnet_jax import model as networks
 from bassnet_jax.batch import Batch, Statistics
 from bassnet_jax.checkpoints import Checkpoints
@@ -303,6 +303,7 @@ def describe(experiment: Experiment, corpus: Corpus, seed: int, steps: int) -> d
     'licences': corpus.licences(),
     'features_version': ft.VERSION,
     'commit': commit(),
+    'hardware': hardware.describe(),
   }
 
 

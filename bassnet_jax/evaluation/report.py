@@ -11,7 +11,7 @@ import numpy as np
 
 from bassnet_jax import scalar_log, trained
 from bassnet_jax.config import Experiment
-from bassnet_jax.evaluation import artificial, music_report, plots
+from bassnet_jax.evaluation import artificial, music_report, planes, plots
 from bassnet_jax.evaluation.page import Page, write_json, write_text
 from bassnet_jax.evaluation.tables import load_songs, with_interval
 from bassnet_jax.inputs.corpus import Corpus
@@ -80,6 +80,8 @@ def _run(experiment: Experiment, model: TrainedModel, seed: int, rows: list[dict
     'seed': seed,
     'steps': model.describe['step'],
     'commit': model.describe['commit'],
+    'hardware': model.describe.get('hardware', 'not recorded'),
+    'seeds_at_once': model.describe.get('seeds_at_once', 1),
     'seconds': model.describe['step'] * experiment.data.batch_size / speed if speed else 0.0,
     'windows_per_second': speed,
     'data_wait': mean('data_wait'),
@@ -120,6 +122,7 @@ def _artificial(
     plots.confusion(np.asarray(found['control']['matrix']), names, os.path.join(folder, f'control_{split}.png'))
     page.picture(f'control_{split}.png', 'Which pattern was asked for by z, and whose notes came out nearest.')
     if split == 'test':
+      planes.save(planes.sample(means.mu, means.pattern, names), os.path.join(folder, planes.FILE))
       song = songs[0]
       for i, name in enumerate(names):
         line = artificial.play(model, song.code, positions[i], threshold)
