@@ -65,7 +65,11 @@ async def decode(source: str, folder: str, limits: Limits) -> dict:
     str(limits.track_values),
   )
   process = await asyncio.create_subprocess_exec(
-    *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    *arguments,
+    stdin=asyncio.subprocess.DEVNULL,
+    stdout=asyncio.subprocess.PIPE,
+    stderr=asyncio.subprocess.DEVNULL,
+    close_fds=False,  # then the process is spawned, not forked, which JAX's threads don't take well; none of ours is inheritable
   )
   try:
     output, _ = await asyncio.wait_for(process.communicate(), limits.decode_seconds)
