@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from bassnet_jax import checkpoints
+from bassnet_jax import checkpoints, packaged
 from bassnet_jax import config as configs
 from bassnet_jax import model as networks
 from bassnet_jax.batch import Statistics
@@ -175,12 +175,18 @@ def _cut(values: np.ndarray, start: int, length: int) -> np.ndarray:
 
 
 def load(path: str) -> TrainedModel:
-  """The model of a workdir.
+  """The model of a workdir, or one that comes with the package (`bassnet_jax.packaged`).
 
   Raises:
     CheckpointError: there is none, or its features are of another version.
   """
-  params, description, step = checkpoints.load_params(path)
+  if packaged.is_packaged(path):
+    try:
+      params, description, step = packaged.read(path)
+    except ValueError as error:
+      raise CheckpointError(str(error)) from error
+  else:
+    params, description, step = checkpoints.load_params(path)
   if description['features_version'] != ft.VERSION:
     raise CheckpointError(
       f'{path}: trained on features of version {description["features_version"]}; this package makes {ft.VERSION}. '
