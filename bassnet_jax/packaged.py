@@ -1,7 +1,7 @@
 """Weights that come with the package: `python -m bassnet_jax.packaged --checkpoint=WORKDIR --name=short` puts a trained run there.
 
 A packaged model is a folder `bassnet_jax/weights/<name>/`: `weights.npz`, the parameters in float16 (no pickle: reading it runs nothing),
-`description.json`, what the checkpoint says of itself, and what lies beside the checkpoint: calibration, latent density, the report's figures.
+`description.json`, what the checkpoint says of itself, and what lies beside it: calibration, latent density, the report's figures.
 """
 
 from __future__ import annotations

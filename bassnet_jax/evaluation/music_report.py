@@ -83,13 +83,17 @@ def evaluate(
   adhering = _adherence(pieces, lines, reference, found['music'])
   _ladder(found['music'], adhering, folder, page)
   differences = _comparisons(found['per_piece'], page)
-  points = np.concatenate([model.posterior(song.mix, song.bass)[0][:: experiment.data.window] for song in training[:_LATENT_SONGS]])
+  posteriors = [model.posterior(song.mix, song.bass) for song in training[:_LATENT_SONGS]]
+  points = np.concatenate([mu[:: experiment.data.window] for mu, _ in posteriors])
   plane = _plane(model, songs, choice, points, folder, page, full)
   _rolls(pieces, lines['z_fixed'], folder, page)
   plots.latent_density(points, os.path.join(folder, 'latent.png'))
   page.picture('latent.png', 'Where training songs lie in the plane.')
+  latent = music.latent_use(posteriors)
+  page.text(f'Nats that each dimension carries: {latent["kl"][0]:.2f} and {latent["kl"][1]:.2f}; near zero, it is not used.')
   figures = {
     'music': found['music'],
+    'latent': latent,
     'adherence': adhering,
     'plane': plane,
     'pieces': {'ids': found['pieces'], 'per_piece': found['per_piece']},
