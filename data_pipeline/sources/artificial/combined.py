@@ -9,7 +9,7 @@ import numpy as np
 
 from data_pipeline.notes import Notes
 from data_pipeline.sources.artificial import chords, drums, instruments
-from data_pipeline.sources.artificial.score import BASS_VELOCITY, ArtificialScore
+from data_pipeline.sources.artificial.score import ArtificialScore
 
 _TONES = {'root': 0, 'fifth': 2}  # index in a triad
 _PLAYERS = {'piano': 0, 'guitar': 1}
@@ -73,9 +73,8 @@ def compose(rng: np.random.Generator, held_out: bool) -> ArtificialScore:
         player.chords.append(player.chords[-1])
         if rng.random() < player.density:
           player.attack(step)
-  velocity = np.full(len(groove.roles), BASS_VELOCITY)
   patterns = tuple(
-    drums.bass_line(groove, _ROLES[role], np.asarray((piano, guitar)[_PLAYERS[player]].chords)[:, _TONES[tone]], velocity)
+    drums.bass_line(groove, _ROLES[role], np.asarray((piano, guitar)[_PLAYERS[player]].chords)[:, _TONES[tone]])
     for tone, player, role in itertools.product(_TONES, _PLAYERS, _ROLES)
   )
   rows = groove.rows + piano.rows(groove.times) + guitar.rows(groove.times)

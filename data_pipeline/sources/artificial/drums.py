@@ -22,12 +22,14 @@ class Groove:
   Attributes:
     times: [eighths + 1] seconds; the last is the end of the last eighth.
     roles: [eighths], `KICK`, `SNARE` or `OFF_BEAT`.
+    velocities: [eighths], of the time-keeper.
     rows: notes of the drums, for `Notes.from_rows`.
     beats: [beats] seconds.
   """
 
   times: np.ndarray
   roles: np.ndarray
+  velocities: np.ndarray
   rows: list[tuple[float, float, int, int, int]]
   beats: np.ndarray
 
@@ -54,20 +56,22 @@ def groove(rng: np.random.Generator, held_out: bool, longest_runs: tuple[int, in
   kick = int(rng.choice(instruments.HELD_OUT_KICKS if held_out else instruments.KICKS))
   snare = int(rng.choice(instruments.HELD_OUT_SNARES if held_out else instruments.SNARES))
   keeper = int(rng.choice(instruments.HELD_OUT_TIMEKEEPERS if held_out else instruments.TIMEKEEPERS))
+  velocities = rng.integers(80, 116, size=len(roles))
   rows = []
-  for time, role in zip(times, roles, strict=True):
-    rows.append((time, time + 0.1, keeper, int(rng.integers(80, 116)), DRUMS))
+  for time, role, velocity in zip(times, roles, velocities, strict=True):
+    rows.append((time, time + 0.1, keeper, int(velocity), DRUMS))
     if role != OFF_BEAT:
       rows.append((time, time + 0.1, (kick, snare)[role], int(rng.integers(55, 86)), DRUMS))
-  return Groove(np.append(times, downs[-1]), roles, rows, downs[:-1])
+  return Groove(np.append(times, downs[-1]), roles, velocities, rows, downs[:-1])
 
 
-def bass_line(groove: Groove, role: int, classes: np.ndarray, velocity: np.ndarray) -> Notes:
+def bass_line(groove: Groove, role: int, classes: np.ndarray) -> Notes:
   """The bass on all eighths of a role, short, so that lines of different roles never sound together.
+
+  It is as loud as the time-keeper, which is so whatever the role: the bass alone must not tell the pattern.
 
   Args:
     classes: [eighths], the pitch class that the bass would have on each.
-    velocity: [eighths].
   """
   at = groove.roles == role
   onsets, gaps = groove.times[:-1][at], np.diff(groove.times)[at]
@@ -75,6 +79,6 @@ def bass_line(groove: Groove, role: int, classes: np.ndarray, velocity: np.ndarr
     onset=onsets,
     offset=onsets + _LENGTH * gaps,
     pitch=bass_pitch(np.asarray(classes)[at]),
-    velocity=np.asarray(velocity)[at],
+    velocity=groove.velocities[at],
     program=np.full(len(onsets), BASS_PROGRAM),
   )

@@ -18,17 +18,17 @@ HELD_OUT_KICKS = (35,)
 HELD_OUT_SNARES = (40,)
 HELD_OUT_TIMEKEEPERS = (44, 70)
 
-# RMS of the first 200 ms of a middle C at velocity 90, in thousandths, as rendered.
+# RMS of the first 200 ms of a note at velocity 90, as rendered, in ten-thousandths, mean over C3, F#3, C4, F#4, C5.
 _LOUDNESS = {
-  **{0: 7, 1: 7, 2: 7, 4: 7, 5: 9, 24: 18, 25: 12, 26: 25, 27: 11, 28: 20},
-  **{19: 8, 20: 11, 22: 11, 48: 6, 62: 14, 63: 23, 88: 25, 90: 11},
+  **{0: 73, 1: 72, 2: 67, 4: 110, 5: 93, 24: 199, 25: 127, 26: 271, 27: 111, 28: 208},
+  **{19: 81, 20: 114, 22: 114, 48: 60, 62: 145, 63: 248, 88: 289, 90: 114},
 }
-_REFERENCE = 8
+_REFERENCE = 70
 
 
 def equal_velocity(velocity: float, program: int) -> int:
-  """The velocity that makes a program about as loud as others: else 'the louder one' would name the family.
+  """The velocity that makes a program as loud as the others: else 'the louder one' would name the family.
 
-  A General MIDI synthesizer's amplitude goes with the square of the velocity.
+  The synthesizer's amplitude is proportional to the velocity.
   """
-  return int(min(max(round(velocity * (_REFERENCE / _LOUDNESS[program]) ** 0.5), 1), 127))
+  return int(min(max(round(velocity * _REFERENCE / _LOUDNESS[program]), 1), 127))

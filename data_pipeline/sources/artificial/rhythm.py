@@ -19,7 +19,7 @@ def compose(rng: np.random.Generator, held_out: bool) -> ArtificialScore:
   eighths, changes = len(groove.roles), int(rng.choice([4, 8]))
   tonic, previous_root = int(rng.integers(12)), -1
   rows = list(groove.rows)
-  roots, velocities = np.zeros(eighths, int), np.zeros(eighths, int)
+  roots = np.zeros(eighths, int)
   for first in range(0, eighths, changes):
     while True:
       root, quality = chords.draw_chord(rng, tonic)
@@ -27,8 +27,8 @@ def compose(rng: np.random.Generator, held_out: bool) -> ArtificialScore:
         break
     previous_root, last = root, min(first + changes, eighths)
     velocity = instruments.equal_velocity(int(rng.integers(80, 111)), program)
-    roots[first:last], velocities[first:last] = root, velocity
+    roots[first:last] = root
     begin, end = groove.times[first], groove.times[last]
     rows += [(begin, begin + _HELD * (end - begin), voice, velocity, program) for voice in chords.voicing(rng, chords.triad(root, quality))]
-  patterns = tuple(drums.bass_line(groove, role, roots, velocities) for role in (drums.KICK, drums.SNARE, drums.OFF_BEAT))
+  patterns = tuple(drums.bass_line(groove, role, roots) for role in (drums.KICK, drums.SNARE, drums.OFF_BEAT))
   return ArtificialScore(Notes.from_rows(rows), patterns, groove.beats)

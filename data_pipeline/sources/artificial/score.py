@@ -12,8 +12,6 @@ from data_pipeline.notes import Notes
 SECONDS = (ft.EXCERPT_FRAMES - 1) * ft.HOP / ft.SAMPLE_RATE  # so that a song has 1,024 frames, one excerpt
 LOWEST_BASS = 28  # E1
 BASS_PROGRAM = 33
-# Where patterns follow different instruments: a velocity taken from the instrument would tell the pattern by the bass alone.
-BASS_VELOCITY = 90
 
 
 @dataclasses.dataclass(frozen=True)

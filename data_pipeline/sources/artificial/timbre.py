@@ -8,13 +8,15 @@ import numpy as np
 
 from data_pipeline.notes import Notes
 from data_pipeline.sources.artificial import instruments
-from data_pipeline.sources.artificial.score import BASS_PROGRAM, BASS_VELOCITY, SECONDS, ArtificialScore, bass_pitch
+from data_pipeline.sources.artificial.score import BASS_PROGRAM, SECONDS, ArtificialScore, bass_pitch
 
 PATTERNS = ('piano', 'guitar')
 _SCALE = (0, 2, 4, 5, 7, 9, 11)
 _OUTSIDE = 0.15  # share of the notes that may lie outside the key
 _REGISTER = (45, 63)  # the lowest pitch of a line in a bar, MIDI; a line spans an octave from there
 _LONGEST = 3  # eighths from one onset of a line to the next
+# The same under both patterns: a velocity taken from the line could tell the family by the bass alone.
+_BASS_VELOCITY = 90
 _GAP = 0.92  # share of the time to the line's next onset for which the bass sounds
 
 
@@ -77,7 +79,7 @@ def compose(rng: np.random.Generator, held_out: bool) -> ArtificialScore:
         onset=onsets,
         offset=onsets + _GAP * gaps,
         pitch=bass_pitch(np.asarray(line.classes)),
-        velocity=np.full(len(onsets), BASS_VELOCITY),
+        velocity=np.full(len(onsets), _BASS_VELOCITY),
         program=np.full(len(onsets), BASS_PROGRAM),
       )
     )
