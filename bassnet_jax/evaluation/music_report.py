@@ -110,7 +110,7 @@ def _adherence(
   known = [Piece(song.id, song) for song in reference]
   counts = {'excerpts': len(adherence.excerpts_of(pieces)), 'reference_excerpts': len(adherence.excerpts_of(known))}
   try:
-    scores = adherence.evaluate_adherence(pieces, lines, known)
+    scores = adherence.evaluate_adherence(pieces, lines, known, adherence.MINIMUM)
   except adherence.TooFewExcerptsError as error:
     return counts | {'measured': False, 'reason': str(error)}
   for rung, values in scores.items():

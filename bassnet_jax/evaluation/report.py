@@ -108,10 +108,12 @@ def _artificial(
     means = artificial.window_means(songs, window)
     blind = np.zeros_like(positions)
     found = {
-      'latent': artificial.separability(means, patterns) | {'stability_ratio': artificial.stability_ratio(songs)},
+      'latent': artificial.separability(means, patterns)
+      | {'stability_ratio': artificial.stability_ratio(songs), 'stability_ratio_ci95': artificial.stability_interval(songs)},
       'control': artificial.control(model, songs, positions, threshold, f'control on {split}')
-      | {'switch_seconds': artificial.switch_seconds(model, songs, positions, threshold)},
-      'control_blind': artificial.control(model, songs, blind, threshold, f'blind control on {split}'),
+      | artificial.switching(artificial.switch_times(model, songs, positions, threshold)),
+      'control_blind': artificial.control(model, songs, blind, threshold, f'blind control on {split}')
+      | artificial.switching(artificial.switch_times(model, songs, blind, threshold)),
     }
     figures |= {f'{prefix}{key}': value for key, value in found.items()}
     title = 'Held-out songs' if split == 'test' else 'Held-out songs with instruments that training never heard'
@@ -121,6 +123,10 @@ def _artificial(
     page.picture(f'latent_{split}.png', 'Means of mu over windows of held-out songs, coloured by pattern; training saw no labels.')
     plots.confusion(np.asarray(found['control']['matrix']), names, os.path.join(folder, f'control_{split}.png'))
     page.picture(f'control_{split}.png', 'Which pattern was asked for by z, and whose notes came out nearest.')
+    for part in ('pitch', 'onset'):
+      name = f'control_{part}_{split}.png'
+      plots.confusion(np.asarray(found['control'][f'matrix_{part}']), names, os.path.join(folder, name))
+      page.picture(name, f'The same, nearest by {part} alone; patterns that share it come out alike.')
     if split == 'test':
       planes.save(planes.sample(means.mu, means.pattern, names), os.path.join(folder, planes.FILE))
       song = songs[0]
@@ -137,16 +143,23 @@ def _control_rows(found: dict[str, dict]) -> list[tuple[str, str, str, str]]:
   latent, control, blind = found['latent'], found['control'], found['control_blind']
   chance = f'{latent["chance"]:.3f}'
   rows = [
-    ('latent.svm', f'{latent["svm"]:.3f}', '', chance),
-    ('latent.knn', f'{latent["knn"]:.3f}', '', chance),
-    ('a classifier on the mix alone', f'{latent["mix_only"]:.3f}', '', chance),
-    ('latent.stability_ratio', f'{latent["stability_ratio"]:.3f}', '', ''),
+    ('latent.svm', with_interval(latent, 'svm'), '', chance),
+    ('latent.knn', with_interval(latent, 'knn'), '', chance),
+    ('a classifier on the mix alone', with_interval(latent, 'mix_only'), '', chance),
+    ('latent.stability_ratio', with_interval(latent, 'stability_ratio'), '', ''),
   ]
-  for name in ('note_f1', 'pattern', 'frame'):
-    rows.append((f'control.{name}', with_interval(control, name), with_interval(blind, name), chance if name == 'pattern' else ''))
-  seconds = control['switch_seconds']
-  rows.append(('control.switch_seconds', 'never' if seconds is None else f'{seconds:.2f}', '', ''))
+  for name in ('note_f1', 'pattern', 'pattern_pitch', 'pattern_onset', 'frame'):
+    by_chance = chance if name.startswith('pattern') else ''
+    rows.append((f'control.{name}', with_interval(control, name), with_interval(blind, name), by_chance))
+  rows.append(('control.switch_seconds', _switch(control), _switch(blind), ''))
   return rows
+
+
+def _switch(values: dict[str, Any]) -> str:
+  """'0.10 [0.00, 0.30], 95 % of the songs'; a time that never comes is 'never'."""
+  text = lambda seconds: 'never' if seconds is None else f'{seconds:.2f}'  # noqa: E731
+  low, high = values['switch_seconds_ci95']
+  return f'{text(values["switch_seconds"])} [{text(low)}, {text(high)}], {100 * values["switched"]:.0f} % of the songs'
 
 
 def pattern_names(dataset: str, patterns: int) -> list[str]:
