@@ -91,6 +91,38 @@ class Checkpoints:
     self._manager.close()
 
 
+def load_description(path: str) -> tuple[dict[str, Any], int, int]:
+  """Description and step of the newest checkpoint of a workdir, and the number of its parameters; reads no arrays.
+
+  Raises:
+    CheckpointError: there is none.
+    ConfigError: its settings are of another version.
+  """
+  _, step, description = _newest(path)
+  shapes = param_shapes(configs.from_dict(description['experiment']))
+  return description, step, sum(leaf.size for leaf in jax.tree.leaves(shapes))
+
+
+def param_shapes(experiment: configs.Experiment) -> Any:
+  """The tree of the network's parameters, as shapes."""
+  return jax.eval_shape(lambda: networks.init_params(experiment.model, experiment.data.window, 0))
+
+
+def _newest(path: str) -> tuple[str, int, dict[str, Any]]:
+  """Folder, step and description of the newest checkpoint. Raises CheckpointError: there is none."""
+  path = os.path.abspath(path)
+  workdir = os.path.dirname(path) if os.path.basename(path) == 'checkpoints' else path
+  directory = os.path.join(workdir, 'checkpoints')
+  if not os.path.isdir(directory):
+    raise CheckpointError(f'{path}: no checkpoint there ({directory} is missing). Give the --workdir of a training run.')
+  with Checkpoints(workdir) as checkpoints:
+    step = checkpoints.latest_step()
+    if step is None:
+      raise CheckpointError(f'{path}: training has not saved a checkpoint yet')
+    description = checkpoints.description(step)
+  return directory, step, description
+
+
 def load_params(path: str) -> tuple[Any, dict[str, Any], int]:
   """Parameters and description of the newest checkpoint of a workdir, without the optimiser's state.
 
@@ -103,18 +135,9 @@ def load_params(path: str) -> tuple[Any, dict[str, Any], int]:
   Raises:
     CheckpointError: there is none, or it doesn't fit this version's network.
   """
-  path = os.path.abspath(path)
-  workdir = os.path.dirname(path) if os.path.basename(path) == 'checkpoints' else path
-  directory = os.path.join(workdir, 'checkpoints')
-  if not os.path.isdir(directory):
-    raise CheckpointError(f'{path}: no checkpoint there ({directory} is missing). Give the --workdir of a training run.')
-  with Checkpoints(workdir) as checkpoints:
-    step = checkpoints.latest_step()
-    if step is None:
-      raise CheckpointError(f'{path}: training has not saved a checkpoint yet')
-    description = checkpoints.description(step)
+  directory, step, description = _newest(path)
   experiment = configs.from_dict(description['experiment'])
-  shapes = {'params': jax.eval_shape(lambda: networks.init_params(experiment.model, experiment.data.window, 0))}
+  shapes = {'params': param_shapes(experiment)}
   host = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
   with ocp.CheckpointManager(directory) as manager:
     try:

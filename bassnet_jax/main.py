@@ -17,6 +17,7 @@ _SEED = flags.DEFINE_integer('seed', 0, 'Of initialisation, data order and noise
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; default: runs/EXPERIMENT/PRESET/SEED.')
 _DATA_DIR = flags.DEFINE_string('data_dir', 'data', 'Folder of the datasets; what is missing is built there.')
 _MANUAL_DIR = flags.DEFINE_string('manual_dir', None, 'Your own corpus, for configurations that read one.')
+_INIT_FROM = flags.DEFINE_string('init_from', None, 'Workdir of a trained model to begin from (fine-tuning).')
 _DEMO = flags.DEFINE_bool('demo', True, 'After the report, play a bass to the mix of a test song (music experiments).')
 
 
@@ -24,7 +25,7 @@ def main(_) -> None:
   """Flags in, exit code out; a user's mistake is one plain line."""
   import experiments
   from bassnet_jax import config as configs
-  from bassnet_jax import run_control, train
+  from bassnet_jax import fine_tuning, run_control, train
 
   logging.set_verbosity(logging.ERROR)  # tfds and orbax tell of every file
   if _LIST.value:
@@ -38,7 +39,11 @@ def main(_) -> None:
       raise experiments.UnknownExperimentError(f'give --experiment=NAME; there are: {", ".join(experiments.names())}')
     experiment = configs.override(experiments.preset(experiments.get(_EXPERIMENT.value), _PRESET.value), _SET.value)
     workdir = _WORKDIR.value or os.path.join('runs', experiment.name, _PRESET.value, str(_SEED.value))
-    run(experiment, os.path.abspath(workdir), os.path.abspath(_DATA_DIR.value), _SEED.value, _MANUAL_DIR.value, _DEMO.value)
+    origin = None
+    if _INIT_FROM.value:
+      origin = fine_tuning.load(_INIT_FROM.value)
+      experiment = origin.experiment(experiment, any(item.strip().startswith('train.learning_rate') for item in _SET.value))
+    run(experiment, os.path.abspath(workdir), os.path.abspath(_DATA_DIR.value), _SEED.value, _MANUAL_DIR.value, _DEMO.value, origin)
   except train.Interrupted as error:
     print(error, file=sys.stderr)
     sys.exit(143)
@@ -49,8 +54,8 @@ def main(_) -> None:
     sys.exit(2)
 
 
-def run(experiment, workdir: str, data_dir: str, seed: int, manual_dir: str | None, demo: bool) -> None:
-  """Everything that one experiment is: builds data, trains, reports, and plays."""
+def run(experiment, workdir: str, data_dir: str, seed: int, manual_dir: str | None, demo: bool, origin=None) -> None:
+  """Everything that one experiment is: builds data, trains (from `origin`, if given), reports, and plays."""
   from bassnet_jax import config as configs
   from bassnet_jax import train
   from bassnet_jax.evaluation import report
@@ -58,6 +63,8 @@ def run(experiment, workdir: str, data_dir: str, seed: int, manual_dir: str | No
 
   os.makedirs(workdir, exist_ok=True)
   corpus = corpora.open_corpus(experiment.data, data_dir, manual_dir)
+  if origin is not None:
+    corpus = origin.corpus(corpus)
   elsewhere = None
   if experiment.evaluation.datasets:
     elsewhere = corpora.open_corpus(
@@ -69,7 +76,17 @@ def run(experiment, workdir: str, data_dir: str, seed: int, manual_dir: str | No
       json.dump(configs.to_dict(experiment), file, indent=1)
     os.replace(settings + '.tmp', settings)
   print(f'run: {experiment.name}, seed {seed}, in {workdir}', flush=True)
-  train.train(experiment, corpus, workdir, seed)
+  train.train(experiment, corpus, workdir, seed, origin)
+  empty = [split for split in ('validation', 'test') if not (elsewhere or corpus).paths(split)]
+  if empty:
+    if origin is not None:
+      origin.hand_down(workdir)
+    print(
+      f'no report: there is no {" and no ".join(empty)} song in {", ".join((elsewhere or corpus).names)}. For one, put songs into folders '
+      'named train, validation and test.',
+      flush=True,
+    )
+    return
   report.write(experiment, corpus, workdir, seed, elsewhere)
   print(f'report: {os.path.join(workdir, "report", "index.html")}', flush=True)
   if demo and experiment.evaluation.kind == 'music':

@@ -17,7 +17,7 @@ from flax import struct
 from jax.sharding import NamedSharding, PartitionSpec
 
 from bassnet_jax import config as configs
-from bassnet_jax import hardware, losses, run_control, scalar_log
+from bassnet_jax import fine_tuning, hardware, losses, run_control, scalar_log
 from bassnet_jax import model as networks
 from bassnet_jax.batch import Batch, Statistics
 from bassnet_jax.checkpoints import Checkpoints
@@ -173,11 +173,14 @@ class ResidentFeed:
     return self._steps(state, self._data, count)
 
 
-def train(experiment: Experiment, corpus: Corpus, workdir: str, seed: int) -> int:
+def train(experiment: Experiment, corpus: Corpus, workdir: str, seed: int, origin: fine_tuning.Origin | None = None) -> int:
   """Trains to the end, or goes on from the newest checkpoint in `workdir`.
 
   Order of the loop: save, take the next batch, step, report the step before: checkpoint N is the state before
   batch N was consumed, so that a resume is exact.
+
+  Args:
+    origin: of a fine-tuning: the trained model that a new run begins from, whose statistics `corpus` has.
 
   Returns:
     the number of steps of the whole run.
@@ -197,6 +200,8 @@ def train(experiment: Experiment, corpus: Corpus, workdir: str, seed: int) -> in
     return train_step(state, batch, seed_key, experiment, corpus.statistics, optimizer)
 
   description = describe(experiment, corpus, seed, steps)
+  if origin is not None:
+    description = origin.added_to(description)
   with (
     run_control.exclusive(workdir),
     Checkpoints(workdir, experiment.train.checkpoints_kept) as checkpoints,
@@ -212,6 +217,8 @@ def train(experiment: Experiment, corpus: Corpus, workdir: str, seed: int) -> in
     feed = (ResidentFeed if experiment.data.backend == 'resident' else TfDataFeed)(experiment, corpus, seed, step_fn, mesh)
     if latest is None:
       state, begun = make_state(), 0
+      if origin is not None:
+        state = state.replace(params=jax.device_put(origin.params, replicated))
     else:
       shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated), jax.eval_shape(make_state))
       state, begun = checkpoints.restore(latest, shapes, feed.iterator), latest
@@ -301,6 +308,7 @@ def describe(experiment: Experiment, corpus: Corpus, seed: int, steps: int) -> d
     'statistics': corpus.statistics.to_lists(),
     'datasets': list(corpus.names),
     'licences': corpus.licences(),
+    'credits': corpus.credits(),
     'features_version': ft.VERSION,
     'commit': commit(),
     'hardware': hardware.describe(),

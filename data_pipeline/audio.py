@@ -120,14 +120,19 @@ def check_usable(audio: np.ndarray, path: str | os.PathLike, shortest: float = 1
   Raises:
     AudioError: shorter than `shortest`, samples that are no numbers, or silence (no sample above -80 dB full scale).
   """
-  seconds = len(audio) / sample_rate
-  if seconds < shortest:
-    raise AudioError(f'{path}: {_duration(seconds)} of audio; at least {_duration(shortest)} are needed. Give a longer recording.')
+  check_long_enough(audio, path, shortest, sample_rate)
   peak = float(np.abs(audio).max()) if len(audio) else 0.0
   if not math.isfinite(peak):
     raise AudioError(f'{path}: samples that are no numbers (NaN or infinite). Export the audio anew.')
   if peak < SILENCE:
     raise AudioError(f'{path}: silence; its loudest sample is {peak:.1g} of full scale. Was the track muted when it was exported?')
+
+
+def check_long_enough(audio: np.ndarray, path: str | os.PathLike, shortest: float, sample_rate: int = SAMPLE_RATE) -> None:
+  """Raises AudioError: audio [samples, ...] shorter than `shortest` seconds."""
+  seconds = len(audio) / sample_rate
+  if seconds < shortest:
+    raise AudioError(f'{path}: {_duration(seconds)} of audio; at least {_duration(shortest)} are needed. Give a longer recording.')
 
 
 def save_wav(path: str | os.PathLike, audio: np.ndarray, rate: int, subtype: Literal['PCM_16', 'FLOAT'] = 'PCM_16') -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import shutil
 import sys
 
 from absl import app, flags
 
-from data_pipeline import catalogue, extraction
+from data_pipeline import catalogue, extraction, survey
 
 
 def is_built(name: str, data_dir: str, tfds_files: bool = True) -> bool:
@@ -42,7 +44,10 @@ def build(
   directory = extraction.folder(data_dir, dataset, config)
   summary = extraction.load_summary(directory, missing_ok=True)
   if summary is None:
-    summary = extraction.extract(catalogue.source(name, manual_dir), directory, workers)
+    source = catalogue.source(name, manual_dir)
+    if not os.path.isdir(directory):  # what was begun has been checked
+      survey.check_before(source, data_dir, tfds_files)
+    summary = extraction.extract(source, directory, workers)
   if tfds_files and not is_built(name, data_dir):
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     import tensorflow_datasets as tfds
@@ -52,14 +57,36 @@ def build(
     if not sys.stderr.isatty():
       tfds.disable_progress_bar()  # its control characters don't belong in a log file
     print(f'packing {name} into TFDS files', flush=True)
+    for remains in glob.glob(f'{glob.escape(tfds_folder(name, data_dir))}.incomplete*'):
+      shutil.rmtree(remains)  # of a build that was killed
     builder = tfds_builders.BUILDERS[dataset](config=config, data_dir=data_dir)
     builder.download_and_prepare()
   return summary
 
 
+def dry_run(name: str, data_dir: str, manual_dir: str | None = None, workers: int | None = None) -> survey.Survey:
+  """Reads every song of 'dataset/configuration' as a build does, says what would become of it, and writes nothing.
+
+  Raises:
+    ValueError: with what to do, if the source can't be used.
+  """
+  catalogue.parse(name)
+  found = survey.examine(catalogue.source(name, manual_dir), workers)
+  print(found.table())
+  needed = survey.bytes_needed(found.seconds)
+  where = os.path.abspath(data_dir)
+  while not os.path.isdir(where):
+    where = os.path.dirname(where)
+  print(f'a build needs about {needed / 1e9:.2f} GB in {data_dir}, {shutil.disk_usage(where).free / 1e9:.2f} GB are free')
+  return found
+
+
 def main(_) -> None:
   try:
     name = f'{_DATASET.value}/{_CONFIG.value}'
+    if _DRY_RUN.value:
+      dry_run(name, os.path.abspath(_DATA_DIR.value), _MANUAL_DIR.value, _WORKERS.value)
+      return
     summary = build(name, os.path.abspath(_DATA_DIR.value), _MANUAL_DIR.value, _WORKERS.value, _TFDS.value)
   except (ValueError, FileNotFoundError, ModuleNotFoundError, OSError) as error:
     print(f'error: {error}', file=sys.stderr)
@@ -76,4 +103,5 @@ if __name__ == '__main__':
   _MANUAL_DIR = flags.DEFINE_string('manual_dir', None, 'Your own corpus, for configurations that read one.')
   _WORKERS = flags.DEFINE_integer('workers', None, 'Processes; default: one a core.')
   _TFDS = flags.DEFINE_bool('tfds', True, 'Also pack the features into TFDS files; --notfds needs no tensorflow.')
+  _DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Only say what would be used, and what skipped and why.')
   app.run(main)

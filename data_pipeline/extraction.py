@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import json
-import multiprocessing
 import os
 import time
 from collections import Counter
@@ -13,7 +11,7 @@ from collections import Counter
 import numpy as np
 
 from data_pipeline import features as ft
-from data_pipeline import front_end
+from data_pipeline import front_end, parallel
 from data_pipeline.progress import Progress, clock
 from data_pipeline.song import SkipSong, Song, SongKey, Source
 
@@ -65,8 +63,8 @@ def song_path(directory: str, song_id: str) -> str:
   return os.path.join(directory, 'songs', f'{song_id}.npz')
 
 
-def features_of(song: Song) -> ft.Features:
-  """All features and targets of a song.
+def check_song(song: Song) -> None:
+  """What is wrong with a song that shows without its features.
 
   Raises:
     SkipSong: mix and bass differ in length, are too short, too long, silent, or not finite.
@@ -80,6 +78,11 @@ def features_of(song: Song) -> ft.Features:
     raise SkipSong('the audio holds NaN or infinite samples')
   if np.abs(song.bass).max() < 1e-4:
     raise SkipSong('the bass is silent')
+
+
+def features_of(song: Song) -> ft.Features:
+  """All features and targets of a song. Raises SkipSong as `check_song`, or where the mix is too quiet to be measured."""
+  check_song(song)
   try:
     analysis = front_end.analyse(song.mix, song.bass)
   except front_end.SilentMixError as error:
@@ -114,9 +117,12 @@ def features_of(song: Song) -> ft.Features:
 def _extract_one(source: Source, key: SongKey, path: str) -> tuple[SongKey, str | None]:
   """In a worker: writes the feature file; returns the reason where the song is skipped."""
   try:
-    ft.save(features_of(source.load(key)), path)
+    features = features_of(source.load(key))
   except SkipSong as error:
     return key, str(error)
+  except Exception as error:  # Hours of work don't end with one strange file; `extract` stops if it's the corpus that is gone.
+    return key, f'unforeseen {type(error).__name__}: {error}'
+  ft.save(features, path)  # A full disk is no fault of the song: it ends the build.
   return key, None
 
 
@@ -144,29 +150,28 @@ def extract(source: Source, directory: str, workers: int | None = None) -> Summa
   _claim(directory, source)
   waiting = [key for key in keys if not os.path.exists(song_path(directory, key.id))]
   skipped: dict[str, str] = {}
-  workers = min(workers or os.cpu_count() or 1, max(len(waiting), 1))
   begin = time.monotonic()
-  context = multiprocessing.get_context('spawn')  # fork is unsafe once jax or tensorflow run threads
-  with (
-    Progress(len(keys), 'features', 'songs', done=len(keys) - len(waiting)) as progress,
-    concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool,
-  ):
-    jobs = [pool.submit(_extract_one, source, key, song_path(directory, key.id)) for key in waiting]
-    try:
-      for job in concurrent.futures.as_completed(jobs):
-        key, reason = job.result()
-        if reason is not None:
-          skipped[key.id] = reason
-          progress.message(f'skipped {key.id}: {reason}')
-        progress.update()
-    except BaseException:
-      for job in jobs:
-        job.cancel()
-      raise
+  with Progress(len(keys), 'features', 'songs', done=len(keys) - len(waiting)) as progress:
+    tasks = [(source, key, song_path(directory, key.id)) for key in waiting]
+    for key, reason in parallel.results(_extract_one, tasks, workers):
+      if reason is not None:
+        skipped[key.id] = reason
+        progress.message(f'skipped {key.id}: {reason}')
+      progress.update()
+  if list(source.songs()) != keys:
+    raise ValueError(f'the songs of {source!r} changed while they were read; run the same command again when they are at rest')
+  _remove_remains(directory)
   summary = _summarise(source, directory, [key for key in keys if key.id not in skipped], skipped)
   minutes = sum(entry['seconds'] for entry in summary.songs.values()) / 60
   print(f'features of {len(summary.songs)} songs, {minutes:.1f} min of music, in {clock(time.monotonic() - begin)}')
   return summary
+
+
+def _remove_remains(directory: str) -> None:
+  """Half-written files of builds that were killed; none has the name of a song."""
+  for name in os.listdir(os.path.join(directory, 'songs')):
+    if name.endswith('.tmp'):
+      os.unlink(os.path.join(directory, 'songs', name))
 
 
 def _claim(directory: str, source: Source) -> None:

@@ -55,6 +55,16 @@ class Corpus:
           counts[entry['licence']] = counts.get(entry['licence'], 0) + 1
     return counts
 
+  def credits(self) -> dict[str, dict[str, int]]:
+    """Licence -> credit -> number of training songs."""
+    counts: dict[str, dict[str, int]] = {}
+    for summary in self.summaries:
+      for entry in summary.songs.values():
+        if entry['split'] == 'train':
+          under = counts.setdefault(entry['licence'], {})
+          under[entry['credit']] = under.get(entry['credit'], 0) + 1
+    return counts
+
   def tfds_directories(self) -> list[str]:
     return [build.tfds_folder(name, self.data_dir) for name in self.names]
 

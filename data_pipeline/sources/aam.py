@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import functools
 import os
 import re
 from collections.abc import Iterator
@@ -51,7 +52,7 @@ class Aam(StemCorpus):
     """
     if not os.path.isdir(self.folder):
       raise ValueError(f"{self.folder!r} is not a folder; AAM's NNNN_<Instrument>.flac are expected there. Give it by --manual_dir.")
-    numbers = sorted({number for number, _, path in self._files() if path.lower().endswith(EXTENSIONS)})
+    numbers = sorted({number for number, _, path in _files(self.folder) if path.lower().endswith(EXTENSIONS)})
     if not numbers:
       raise ValueError(
         f'{self.folder!r} holds no NNNN_<Instrument>.flac, in no folder below it either (0001_ElectricBass.flac, for example). '
@@ -63,11 +64,11 @@ class Aam(StemCorpus):
     """Raises SkipSong: no bass, or nothing else."""
     audio: dict[str, str] = {}
     other: dict[str, str] = {}
-    for number, part, path in self._files():
-      if number == place:
-        (audio if path.lower().endswith(EXTENSIONS) else other)[part + ('' if path.lower().endswith(EXTENSIONS) else _extension(path))] = (
-          path
-        )
+    for part, path in _index(self.folder).get(place, ()):
+      if path.lower().endswith(EXTENSIONS):
+        audio[part] = path
+      else:
+        other[part + os.path.splitext(path)[1].lower()] = path
     instruments = sorted(part for part in audio if part.lower() not in _FULL_MIXES)
     bass = [name for name in instruments if _is_bass(name)]
     mix = [name for name in instruments if name not in bass]
@@ -83,18 +84,24 @@ class Aam(StemCorpus):
     beats = _beats(other['beatinfo.arff']) if 'beatinfo.arff' in other else None
     return SongStems([audio[name] for name in bass], [audio[name] for name in mix], LICENCE, CREDIT, notes, mix_notes, beats)
 
-  def _files(self) -> Iterator[tuple[str, str, str]]:
-    """(number, what, path) of every file named NNNN_what.extension."""
-    for parent, folders, files in os.walk(self.folder):
-      folders[:] = sorted(name for name in folders if not name.startswith('.') and name != '__MACOSX')
-      for file in sorted(files):
-        match = _NAME.match(os.path.splitext(file)[0])
-        if match:
-          yield match[1], match[2], os.path.join(parent, file)
+
+def _files(folder: str) -> Iterator[tuple[str, str, str]]:
+  """(number, what, path) of every file named NNNN_what.extension."""
+  for parent, folders, files in os.walk(folder):
+    folders[:] = sorted(name for name in folders if not name.startswith('.') and name != '__MACOSX')
+    for file in sorted(files):
+      match = _NAME.match(os.path.splitext(file)[0])
+      if match:
+        yield match[1], match[2], os.path.join(parent, file)
 
 
-def _extension(path: str) -> str:
-  return os.path.splitext(path)[1].lower()
+@functools.lru_cache(maxsize=2)
+def _index(folder: str) -> dict[str, list[tuple[str, str]]]:
+  """Number -> (what, path) of its files; tens of thousands in all, searched once a process."""
+  found: dict[str, list[tuple[str, str]]] = {}
+  for number, part, path in _files(folder):
+    found.setdefault(number, []).append((part, path))
+  return found
 
 
 def _is_bass(instrument: str) -> bool:

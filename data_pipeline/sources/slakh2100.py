@@ -29,8 +29,8 @@ class Slakh2100(StemCorpus):
   """Every TrackNNNNN folder below a folder, FLAC or WAV.
 
   Splits are the folders `train`, `validation`, `test`; BabySlakh has none and is split by a hash. Redux's folder `omitted` is left out.
-  Of tracks made from one MIDI file (the original splits have the same piece in training and test) the lowest number stays. The bass is every
-  stem of class Bass, or with a bass program, but for drums; mix.flac is never read.
+  Of tracks made from one MIDI file (the original splits have the same piece in training and test) the lowest number stays. The bass is
+  every stem of class Bass, or with a bass program, but for drums; mix.flac is never read.
 
   Attributes:
     folder: the corpus, or a folder above it.

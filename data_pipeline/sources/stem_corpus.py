@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Sequence
 
@@ -13,6 +14,9 @@ from data_pipeline.notes import Notes
 from data_pipeline.song import SkipSong, Song, SongKey
 
 EXTENSIONS = ('.wav', '.flac', '.ogg', '.oga', '.opus', '.mp3', '.aif', '.aiff')
+
+_SHORTEST_STEM = 0.1
+"""Seconds; a stem may end early, but what is shorter than this is damaged."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +70,36 @@ class StemCorpus:
     """[samples] float32 mono at 16 kHz of one stem. Raises AudioError."""
     return audio.load(path, longest=60 * self.longest_minutes)
 
+  def header(self, path: str) -> audio.AudioInfo:
+    """What the header of one stem says. Raises AudioError."""
+    return audio.info(path)
+
+  def glance(self, key: SongKey) -> float:
+    """Seconds of a song from the headers of its stems. Raises SkipSong: what is wrong with it, as far as these show it."""
+    stems = self.stems(self._place(key))
+    try:
+      return max(header.seconds for header in self.check_headers(stems))
+    except audio.AudioError as error:
+      raise SkipSong(str(error)) from error
+
+  def check_headers(self, stems: SongStems) -> list[audio.AudioInfo]:
+    """The headers of all stems.
+
+    Raises:
+      AudioError: one can't be read, or one has as many samples as another at another rate: such stems would run apart.
+    """
+    paths = [*stems.bass, *stems.mix]
+    headers = [self.header(path) for path in paths]
+    first = headers[0]
+    for path, header in zip(paths, headers, strict=True):
+      counts = (round(header.seconds * header.rate), round(first.seconds * first.rate))
+      if counts[0] == counts[1] and header.rate != first.rate:
+        raise audio.AudioError(
+          f'{path}: its header says {header.rate} samples a second, but it has exactly as many samples ({counts[0]}) as {paths[0]} at '
+          f'{first.rate}: one of the two headers is wrong. Export them anew.'
+        )
+    return headers
+
   def songs(self) -> Sequence[SongKey]:
     """Every song. Raises ValueError as `places`."""
     return list(self.places())
@@ -76,18 +110,16 @@ class StemCorpus:
     Raises:
       SkipSong: no bass stem, nothing but bass, an unusable file, silence, too short or too long.
     """
-    place = self.places().get(key)
-    if place is None:
-      raise SkipSong(f'{key.id} is no longer in {self.folder}')
-    stems = self.stems(place)
+    stems = self.stems(self._place(key))
     try:
+      self.check_headers(stems)
       bass, mix = add_up(stems.bass, self.read), add_up(stems.mix, self.read)
-      length = max(len(bass), len(mix))
-      bass, mix = (np.pad(part, (0, length - len(part))) for part in (bass, mix))
       audio.check_usable(bass, ' + '.join(stems.bass), self.shortest)
       audio.check_usable(mix, ' + '.join(stems.mix), self.shortest)
     except audio.AudioError as error:
       raise SkipSong(str(error)) from error
+    length = max(len(bass), len(mix))
+    bass, mix = (np.pad(part, (0, length - len(part))) for part in (bass, mix))
     self.check_parts(stems, bass, mix)
     notes = stems.notes
     if notes is not None:
@@ -96,15 +128,28 @@ class StemCorpus:
       notes = note_fit.fitted(notes, bass)
     return Song(key, mix, bass, stems.licence, stems.credit, notes=notes, mix_notes=stems.mix_notes, beats=stems.beats)
 
+  def _place(self, key: SongKey) -> str:
+    place = _known_places(self).get(key) or self.places().get(key)
+    if place is None:
+      raise SkipSong(f'{key.id} is no longer in {self.folder}')
+    return place
+
   def check_parts(self, stems: SongStems, bass: np.ndarray, mix: np.ndarray) -> None:
     """What a corpus can only tell from the sound. Raises SkipSong."""
 
 
+@functools.lru_cache(maxsize=4)
+def _known_places(corpus: StemCorpus) -> dict[SongKey, str]:
+  """The places of a corpus, looked for once a process: a large one is slow to search."""
+  return corpus.places()
+
+
 def add_up(paths: Sequence[str], read: Callable[[str], np.ndarray]) -> np.ndarray:
-  """[longest] float32: the sum of stems of unequal length, one in memory at a time besides."""
+  """[longest] float32: the sum of stems of unequal length, one in memory at a time besides. Raises AudioError."""
   total = np.zeros(0, dtype=np.float32)
   for path in paths:
     stem = read(path)
+    audio.check_long_enough(stem, path, _SHORTEST_STEM)
     if len(stem) > len(total):
       total = np.pad(total, (0, len(stem) - len(total)))
     total[: len(stem)] += stem

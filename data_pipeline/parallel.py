@@ -1,0 +1,47 @@
+"""Runs one function over many songs in worker processes."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+
+class WorkerLostError(ValueError):
+  """A worker process ended without a result; the message says what to do."""
+
+
+def results(function: Callable[..., Any], tasks: Sequence[tuple], workers: int | None = None) -> Iterator[Any]:
+  """Yields function(*task) of every task, in the order in which they are done.
+
+  Args:
+    function: at the top level of a module, so that workers can import it.
+    workers: processes; default: one a core; with 1 everything runs in this process.
+
+  Raises:
+    WorkerLostError: the system killed a worker.
+    Exception: what `function` raised; tasks not begun are dropped.
+  """
+  if not tasks:
+    return
+  workers = min(workers or os.cpu_count() or 1, len(tasks))
+  if workers == 1:
+    yield from (function(*task) for task in tasks)
+    return
+  context = multiprocessing.get_context('spawn')  # fork is unsafe once jax or tensorflow run threads
+  with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
+    jobs = [pool.submit(function, *task) for task in tasks]
+    try:
+      for job in concurrent.futures.as_completed(jobs):
+        yield job.result()
+    except BrokenProcessPool as error:
+      raise WorkerLostError(
+        f'one of {workers} worker processes was ended from outside, as systems do when memory runs out. '
+        f'What is done is kept: run the same command again, with --workers={max(workers // 2, 1)}.'
+      ) from error
+    finally:
+      for job in jobs:
+        job.cancel()
