@@ -162,23 +162,35 @@ def is_done(plan: Plan, name: str, seed: int) -> bool:
 
 def run_group(plan: Plan, name: str, seeds: Sequence[int]) -> list[int]:
   """Trains (or goes on), evaluates and publishes seeds of one experiment; returns those that failed."""
-  failed = []
+  from bassnet_jax.train_seeds import DIVERGED_FILE
+
+  failed: dict[int, str] = {}
   if len(seeds) > 1:
     listed, where = ','.join(map(str, seeds)), os.path.join(plan.workdir, name)
     command = ['-m', 'bassnet_jax.train_seeds', *plan.arguments(name), f'--seeds={listed}', f'--workdir={where}', *plan.folders()]
     code, words = _process(command)
     if code != 0:
-      # Those that came to their end are evaluated all the same; of the others, the evaluation below tells what is wrong.
-      print(f'sweep: training {name}, seeds {listed} together ended with code {code}: {words}', file=sys.stderr, flush=True)
+      diverged = {seed: _text(os.path.join(plan.run_folder(name, seed), DIVERGED_FILE)) for seed in seeds}
+      failed = {seed: why for seed, why in diverged.items() if why} if code == 1 else {}
+      failed = failed or dict.fromkeys(seeds, f'training seeds {listed} together, exit code {code}: {words}')
   for seed in seeds:
-    command = ['-m', 'bassnet_jax.main', *plan.arguments(name), f'--seed={seed}']
-    code, words = _process([*command, f'--workdir={plan.run_folder(name, seed)}', *plan.folders(), '--nodemo'])
-    if code == 0:
-      publish(plan, name, seed)
-    else:
-      record_failure(plan, name, seed, f'exit code {code}: {words}')
-      failed.append(seed)
-  return failed
+    if seed not in failed:
+      command = ['-m', 'bassnet_jax.main', *plan.arguments(name), f'--seed={seed}']
+      code, words = _process([*command, f'--workdir={plan.run_folder(name, seed)}', *plan.folders(), '--nodemo'])
+      if code == 0:
+        publish(plan, name, seed)
+      else:
+        failed[seed] = f'exit code {code}: {words}'
+  for seed, why in failed.items():
+    record_failure(plan, name, seed, why)
+  return list(failed)
+
+
+def _text(path: str) -> str:
+  if not os.path.exists(path):
+    return ''
+  with open(path) as file:
+    return file.read()
 
 
 def _process(arguments: list[str]) -> tuple[int, str]:
@@ -241,7 +253,7 @@ def publish(plan: Plan, name: str, seed: int) -> None:
 
 def record_failure(plan: Plan, name: str, seed: int, message: str) -> None:
   """Reports a failed run and keeps its message, without this machine's folders, among the results."""
-  print(f'sweep: {name}, seed {seed} failed, {message}\nsweep: going on', file=sys.stderr, flush=True)
+  print(f'sweep: {name}, seed {seed} failed: {message}\nsweep: going on', file=sys.stderr, flush=True)
   folders = {plan.workdir: 'WORKDIR', plan.data_dir: 'DATA_DIR', plan.results: 'RESULTS', plan.manual_dir or plan.data_dir: 'MANUAL_DIR'}
   for path, word in (folders | {os.getcwd(): '.', os.path.expanduser('~'): '~'}).items():
     message = message.replace(path, word)
