@@ -1,5 +1,6 @@
 """The studio's server: tracks, analysis, lines over the WebSocket, exports, projects, and who is let in."""
 
+import contextlib
 import io
 import json
 import os
@@ -22,14 +23,12 @@ SECONDS = 6.0
 LINE = {'model': '0', 'z': [0, 0], 'threshold': 0.25, 'articulation': 0.5, 'strings': 'full', 'playhead': 0}
 
 
-@pytest.fixture
-def guard(tmp_path):
-  return studio_model.application(tmp_path)
-
-
-@pytest.fixture
-def client(guard):
-  with TestClient(guard, base_url='http://127.0.0.1:8020') as client:
+@pytest.fixture(scope='module')
+def client(tmp_path_factory):
+  with (
+    TestClient(studio_model.application(tmp_path_factory.mktemp('model')), base_url='http://127.0.0.1:8020') as client,
+    contextlib.ExitStack() as client.sockets,
+  ):
     yield client
 
 
@@ -65,11 +64,12 @@ def until(socket, kind) -> tuple[dict, list[dict]]:
     before.append(header)
 
 
-def analysed(client, seconds=SECONDS):
+@pytest.fixture(scope='module')
+def song(client):
   """A session with two tracks, its open socket and what the analysis said."""
   session = open_session(client)
-  tracks = [add(client, session, studio_model.chords(seconds)), add(client, session, studio_model.clicks(seconds), 'Drums.wav')]
-  socket = connect(client, session).__enter__()
+  tracks = [add(client, session, studio_model.chords(SECONDS)), add(client, session, studio_model.clicks(SECONDS), 'Drums.wav')]
+  socket = client.sockets.enter_context(connect(client, session))
   socket.send_json({'type': 'analyse', 'model': '0', 'channels': [{'id': track['id'], 'gain': 1, 'mute': False} for track in tracks]})
   found, before = until(socket, 'analysed')
   assert [m['share'] for m in before] == sorted(m['share'] for m in before) and len(before) >= 4
@@ -91,8 +91,8 @@ def test_page_and_models_are_served_without_any_other_host(client):
   assert client.get('/api/models/9').json()['error'].startswith('There is no such model')
 
 
-def test_lines_come_first_around_the_playhead_then_whole(client):
-  _, _, socket, found = analysed(client)
+def test_lines_come_first_around_the_playhead_then_whole(client, song):
+  _, _, socket, found = song
   assert found['seconds'] == pytest.approx(SECONDS, abs=0.01)
   socket.send_json({'type': 'line', 'id': 1, **LINE, 'z': [1, 0], 'playhead': 2.0})
   piece, _ = until(socket, 'piece')
@@ -104,27 +104,24 @@ def test_lines_come_first_around_the_playhead_then_whole(client):
   np.testing.assert_allclose(np.diff(begins), 0.5, atol=1e-6)
   inside = [note[:2] for note in whole['notes'] if piece['span'][0] <= note[0] < piece['span'][1]]
   assert [note[:2] for note in piece['notes']] == inside
-  socket.close()
 
 
-def test_newest_move_wins(client):
-  _, _, socket, _ = analysed(client)
+def test_newest_move_wins(client, song):
+  _, _, socket, _ = song
   for number in range(1, 21):
     socket.send_json({'type': 'line', 'id': number, **LINE, 'z': [number / 10, 0]})
   whole, before = until(socket, 'whole')
   assert whole['id'] == 20 and {note[2] for note in whole['notes']} == {44}
   ids = [header['id'] for header in before]
   assert ids == sorted(ids) and len(ids) <= 20
-  socket.close()
 
 
-def test_path_moves_the_line(client):
-  _, _, socket, _ = analysed(client)
+def test_path_moves_the_line(client, song):
+  _, _, socket, _ = song
   socket.send_json({'type': 'line', 'id': 1, **LINE, 'path': [[0, 0, 0], [2.9, 0, 0], [3.0, 2, 0]]})
   whole, _ = until(socket, 'whole')
   assert {note[2] for note in whole['notes'] if note[0] < 2.9} == {40}
   assert {note[2] for note in whole['notes'] if note[0] > 3} == {44}
-  socket.close()
 
 
 @pytest.mark.parametrize(
@@ -142,22 +139,20 @@ def test_path_moves_the_line(client):
     ({'model': '5'}, 'no such model'),
   ],
 )
-def test_wrong_request_is_answered_in_plain_words_and_the_next_one_works(client, change, word):
-  _, _, socket, _ = analysed(client, 2.0)
+def test_wrong_request_is_answered_in_plain_words_and_the_next_one_works(client, song, change, word):
+  _, _, socket, _ = song
   socket.send_json({'type': 'line', 'id': 1, **LINE, **change})
   answer = json.loads(socket.receive()['text'])
   assert answer['type'] == 'error' and word in answer['message'] and 'Traceback' not in answer['message']
   socket.send_json({'type': 'line', 'id': 2, **LINE})
   assert until(socket, 'whole')[0]['id'] == 2
-  socket.close()
 
 
-def test_message_that_is_no_json_does_not_end_the_connection(client):
-  _, _, socket, _ = analysed(client, 2.0)
+def test_message_that_is_no_json_does_not_end_the_connection(client, song):
+  _, _, socket, _ = song
   for text in ('{', '[]', '"x"', '[' * 100_000, '{"type": "format the disk"}'):
     socket.send_text(text)
     assert json.loads(socket.receive()['text'])['type'] == 'error'
-  socket.close()
 
 
 def test_amplitudes_survive_the_wire():
@@ -167,8 +162,8 @@ def test_amplitudes_survive_the_wire():
   np.testing.assert_allclose(20 * np.log10(back[1:] / amplitude[1:]), 0, atol=0.22)
 
 
-def test_exports_are_the_line_that_is_shown(client, tmp_path):
-  session, _, socket, _ = analysed(client)
+def test_exports_are_the_line_that_is_shown(client, song, tmp_path):
+  session, _, socket, _ = song
   request = {'id': 3, **LINE, 'z': [-1, 0], 'timbre': 0.5, 'bass_level': 0.7, 'bpm': None}
   socket.send_json({'type': 'line', **request})
   whole, _ = until(socket, 'whole')
@@ -187,7 +182,6 @@ def test_exports_are_the_line_that_is_shown(client, tmp_path):
   np.testing.assert_allclose(mix, expected * min(1, 0.98 / np.abs(expected).max()), atol=2e-4)
   assert json.loads(client.post(f'{session}/export/path', json=request).content) == [{'time': 0.0, 'x': -1.0, 'y': 0.0}]
   assert client.post(f'{session}/export/lyrics', json=request).status_code == 404
-  socket.close()
 
 
 def test_export_before_a_line_or_an_analysis(client):
@@ -221,8 +215,8 @@ def test_silent_mix_is_said_to_be_silent(client):
     assert message['type'] == 'error' and 'silent' in message['message']
 
 
-def test_project_can_be_loaded_again(client):
-  session, tracks, socket, _ = analysed(client)
+def test_project_can_be_loaded_again(client, song):
+  session, tracks, _, _ = song
   state = {'z': [1, 0], 'takes': [{'id': 1, 'name': 'Verse'}]}
   saved = client.post(f'{session}/export/project', json={'id': 1, **LINE, 'z': [1, 0], 'state': state})
   assert saved.headers['content-type'] == 'application/zip'
@@ -239,7 +233,6 @@ def test_project_can_be_loaded_again(client):
   for number in numbers.values():
     assert client.get(f'{other}/tracks/{number}/audio').content[:4] == b'RIFF'
   assert client.get(f'{other}/tracks/1/audio').status_code == 404  # the old track is gone
-  socket.close()
 
 
 def _zip(members: dict[str, bytes], **options) -> bytes:
@@ -281,8 +274,8 @@ def test_hostile_project(tmp_path, content, word):
     assert client.get(f'{session}/tracks/{kept["id"]}/audio').status_code == 200
 
 
-def test_style_of_another_pair(client):
-  session, _, socket, _ = analysed(client, 2.0)
+def test_style_of_another_pair(client, song):
+  session = song[0]
   time_ = np.arange(2 * 22_050) / 22_050
   mix, bass = add(client, session, studio_model.chords(2.0)), add(client, session, 0.3 * np.sin(2 * np.pi * 55 * time_))
   answer = client.post(f'{session}/style', json={'mix': mix['id'], 'bass': bass['id'], 'model': '0'})
@@ -292,11 +285,10 @@ def test_style_of_another_pair(client):
   mix = add(client, session, studio_model.chords(2.0))
   answer = client.post(f'{session}/style', json={'mix': mix['id'], 'bass': short['id'], 'model': '0'})
   assert answer.status_code == 400 and 'differ in length' in answer.json()['error']
-  socket.close()
 
 
-def test_maps_are_measured_on_this_song(client):
-  _, _, socket, found = analysed(client)
+def test_maps_are_measured_on_this_song(client, song):
+  _, _, socket, found = song
   socket.send_json({'type': 'maps', 'model': '0', 'threshold': 0.25})
   cells = {}
   while len(cells) < maps.SIZE**2:
@@ -309,7 +301,6 @@ def test_maps_are_measured_on_this_song(client):
   low, high = cells[0, 0], cells[0, maps.SIZE - 1]
   assert low['density'] == pytest.approx(2.0, abs=0.3) and 0 <= low['diatonic'] <= 1
   assert low['register'] == studio_model.pitch_of(axis[0]) and high['register'] == studio_model.pitch_of(axis[-1])
-  socket.close()
 
 
 @pytest.mark.parametrize(
