@@ -59,7 +59,9 @@ def serve(checkpoints: Sequence[str], host: str, port: int) -> None:
   shown = f'[{host}]' if ':' in host else host
   address = f'http://{shown}:{listener.getsockname()[1]}/' + (f'?token={token}' if token else '')
   try:
-    config = uvicorn.Config(guard, log_level='warning', ws_max_size=4 << 20, timeout_graceful_shutdown=2, server_header=False)
+    config = uvicorn.Config(
+      guard, log_level='warning', loop='asyncio', ws_max_size=4 << 20, timeout_graceful_shutdown=2, server_header=False
+    )
     print(f'The studio is at {address}  (Ctrl-C stops it)', flush=True)
     uvicorn.Server(config).run(sockets=[listener])
   finally:
