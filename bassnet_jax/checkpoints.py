@@ -30,7 +30,7 @@ class _IteratorHandler(ocp.CheckpointHandler):
   def restore(self, directory, args) -> None:
     folder = directory / _process_name()
     if not folder.exists():
-      found = ', '.join(sorted(os.listdir(directory)))
+      found = ', '.join(sorted(name for name in os.listdir(directory) if name.startswith('process_')))
       raise CheckpointError(
         f'{directory} holds the input position of {found}; this run is {_process_name()}. '
         'Go on with as many processes as it was saved with, or use --set data.backend=resident from the start.'
@@ -108,15 +108,15 @@ def load_params(path: str) -> tuple[Any, dict[str, Any], int]:
   directory = os.path.join(workdir, 'checkpoints')
   if not os.path.isdir(directory):
     raise CheckpointError(f'{path}: no checkpoint there ({directory} is missing). Give the --workdir of a training run.')
-  with Checkpoints(workdir) as checkpoints:
-    step = checkpoints.latest_step()
+  with ocp.CheckpointManager(directory, options=_alone()) as manager:
+    step = manager.latest_step()
     if step is None:
       raise CheckpointError(f'{path}: training has not saved a checkpoint yet')
-    description = checkpoints.description(step)
+    description = manager.restore(step, args=ocp.args.Composite(description=ocp.args.JsonRestore()))['description']
   experiment = configs.from_dict(description['experiment'])
   shapes = {'params': jax.eval_shape(lambda: networks.init_params(experiment.model, experiment.data.window, 0))}
   host = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
-  with ocp.CheckpointManager(directory) as manager:
+  with ocp.CheckpointManager(directory, options=_alone()) as manager:
     try:
       arguments = ocp.args.PyTreeRestore(shapes, restore_args=host, partial_restore=True)
       restored = manager.restore(step, args=ocp.args.Composite(state=arguments))
@@ -125,3 +125,13 @@ def load_params(path: str) -> tuple[Any, dict[str, Any], int]:
         f'{directory}: the checkpoint does not fit the network of this version: {str(error).splitlines()[0]}'
       ) from error
   return restored['state']['params'], description, step
+
+
+def _alone() -> ocp.CheckpointManagerOptions:
+  """Options for reading in this process only: with others around, Orbax would wait for them."""
+  if jax.process_count() == 1:
+    return ocp.CheckpointManagerOptions(create=False, read_only=True)
+  processes = ocp.options.MultiprocessingOptions(
+    primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix=f'alone_{jax.process_index()}'
+  )
+  return ocp.CheckpointManagerOptions(create=False, read_only=True, multiprocessing_options=processes)

@@ -17,14 +17,25 @@ _SEED = flags.DEFINE_integer('seed', 0, 'Of initialisation, data order and noise
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; default: runs/EXPERIMENT/PRESET/SEED.')
 _DATA_DIR = flags.DEFINE_string('data_dir', 'data', 'Folder of the datasets; what is missing is built there.')
 _MANUAL_DIR = flags.DEFINE_string('manual_dir', None, 'Your own corpus, for configurations that read one.')
+_COORDINATOR = flags.DEFINE_string(
+  'coordinator_address', None, "Several processes: host:port of process 0, or 'auto' on a TPU slice. Also BASSNET_JAX_COORDINATOR_ADDRESS."
+)
+_PROCESS_COUNT = flags.DEFINE_integer('process_count', None, 'How many processes there are. Also BASSNET_JAX_PROCESS_COUNT.')
+_PROCESS_INDEX = flags.DEFINE_integer('process_index', None, 'Which one this is, from 0. Also BASSNET_JAX_PROCESS_INDEX.')
+_TIMEOUT = flags.DEFINE_integer(
+  'initialization_timeout', None, 'Seconds to wait for the other processes; default: 300. Also BASSNET_JAX_INITIALIZATION_TIMEOUT.'
+)
+_CACHE = flags.DEFINE_string(
+  'compilation_cache', None, "Folder of compiled programs; default: WORKDIR/compilation_cache; 'none' keeps none."
+)
 _DEMO = flags.DEFINE_bool('demo', True, 'After the report, play a bass to the mix of a test song (music experiments).')
 
 
 def main(_) -> None:
   """Flags in, exit code out; a user's mistake is one plain line."""
   import experiments
+  from bassnet_jax import compilation, distributed, run_control, train
   from bassnet_jax import config as configs
-  from bassnet_jax import run_control, train
 
   logging.set_verbosity(logging.ERROR)  # tfds and orbax tell of every file
   if _LIST.value:
@@ -37,43 +48,49 @@ def main(_) -> None:
     if not _EXPERIMENT.value:
       raise experiments.UnknownExperimentError(f'give --experiment=NAME; there are: {", ".join(experiments.names())}')
     experiment = configs.override(experiments.preset(experiments.get(_EXPERIMENT.value), _PRESET.value), _SET.value)
+    distributed.initialize(distributed.cluster(_COORDINATOR.value, _PROCESS_COUNT.value, _PROCESS_INDEX.value, _TIMEOUT.value))
     workdir = _WORKDIR.value or os.path.join('runs', experiment.name, _PRESET.value, str(_SEED.value))
+    compilation.keep_compiled(_CACHE.value or os.path.join(workdir, 'compilation_cache'))
     run(experiment, os.path.abspath(workdir), os.path.abspath(_DATA_DIR.value), _SEED.value, _MANUAL_DIR.value, _DEMO.value)
   except train.Interrupted as error:
-    print(error, file=sys.stderr)
+    if distributed.is_primary():
+      print(error, file=sys.stderr)
     sys.exit(143)
   except user_errors as error:
     if os.environ.get('BASSNET_JAX_TRACEBACK'):
       raise
     print(f'error: {error}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
-    sys.exit(2)
+    distributed.leave(2)
 
 
 def run(experiment, workdir: str, data_dir: str, seed: int, manual_dir: str | None, demo: bool) -> None:
   """Everything that one experiment is: builds data, trains, reports, and plays."""
   from bassnet_jax import config as configs
-  from bassnet_jax import train
+  from bassnet_jax import distributed, train
   from bassnet_jax.evaluation import report
   from bassnet_jax.inputs import corpus as corpora
 
   os.makedirs(workdir, exist_ok=True)
-  corpus = corpora.open_corpus(experiment.data, data_dir, manual_dir)
-  elsewhere = None
-  if experiment.evaluation.datasets:
-    elsewhere = corpora.open_corpus(
-      dataclasses.replace(experiment.data, datasets=experiment.evaluation.datasets), data_dir, manual_dir, tfds_files=False
-    )
+  with distributed.primary_first('data'):
+    corpus = corpora.open_corpus(experiment.data, data_dir, manual_dir)
+    elsewhere = None
+    if experiment.evaluation.datasets:
+      elsewhere = corpora.open_corpus(
+        dataclasses.replace(experiment.data, datasets=experiment.evaluation.datasets), data_dir, manual_dir, tfds_files=False
+      )
   settings = os.path.join(workdir, 'experiment.json')
-  if not os.path.exists(settings):
+  if distributed.is_primary() and not os.path.exists(settings):
     with open(settings + '.tmp', 'w') as file:
       json.dump(configs.to_dict(experiment), file, indent=1)
     os.replace(settings + '.tmp', settings)
-  print(f'run: {experiment.name}, seed {seed}, in {workdir}', flush=True)
+  distributed.say(f'run: {experiment.name}, seed {seed}, in {workdir}')
   train.train(experiment, corpus, workdir, seed)
-  report.write(experiment, corpus, workdir, seed, elsewhere)
-  print(f'report: {os.path.join(workdir, "report", "index.html")}', flush=True)
-  if demo and experiment.evaluation.kind == 'music':
-    _play(workdir, (experiment.evaluation.datasets or experiment.data.datasets)[0], manual_dir)
+  if distributed.is_primary():
+    report.write(experiment, corpus, workdir, seed, elsewhere)
+    print(f'report: {os.path.join(workdir, "report", "index.html")}', flush=True)
+    if demo and experiment.evaluation.kind == 'music':
+      _play(workdir, (experiment.evaluation.datasets or experiment.data.datasets)[0], manual_dir)
+  distributed.barrier('report')
 
 
 def _play(workdir: str, dataset: str, manual_dir: str | None) -> None:
