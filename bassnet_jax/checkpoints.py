@@ -13,6 +13,7 @@ from orbax.checkpoint import checkpoint_managers
 
 from bassnet_jax import config as configs
 from bassnet_jax import model as networks
+from bassnet_jax import packaged
 
 
 class CheckpointError(ValueError):
@@ -30,7 +31,7 @@ class _IteratorHandler(ocp.CheckpointHandler):
   def restore(self, directory, args) -> None:
     folder = directory / _process_name()
     if not folder.exists():
-      found = ', '.join(sorted(os.listdir(directory)))
+      found = ', '.join(sorted(name for name in os.listdir(directory) if name.startswith('process_')))
       raise CheckpointError(
         f'{directory} holds the input position of {found}; this run is {_process_name()}. '
         'Go on with as many processes as it was saved with, or use --set data.backend=resident from the start.'
@@ -101,7 +102,10 @@ def load_description(path: str) -> tuple[dict[str, Any], int, int]:
     CheckpointError: there is none.
     ConfigError: its settings are of another version.
   """
-  _, step, description = _newest(path)
+  if packaged.is_packaged(path):
+    _, description, step = _read_packaged(path)
+  else:
+    _, step, description = _newest(path)
   shapes = param_shapes(configs.from_dict(description['experiment']))
   return description, step, sum(leaf.size for leaf in jax.tree.leaves(shapes))
 
@@ -111,6 +115,13 @@ def param_shapes(experiment: configs.Experiment) -> Any:
   return jax.eval_shape(lambda: networks.init_params(experiment.model, experiment.data.window, 0))
 
 
+def _read_packaged(path: str) -> tuple[Any, dict[str, Any], int]:
+  try:
+    return packaged.read(path)
+  except ValueError as error:
+    raise CheckpointError(str(error)) from error
+
+
 def _newest(path: str) -> tuple[str, int, dict[str, Any]]:
   """Folder, step and description of the newest checkpoint. Raises CheckpointError: there is none."""
   path = os.path.abspath(path)
@@ -118,11 +129,11 @@ def _newest(path: str) -> tuple[str, int, dict[str, Any]]:
   directory = os.path.join(workdir, 'checkpoints')
   if not os.path.isdir(directory):
     raise CheckpointError(f'{path}: no checkpoint there ({directory} is missing). Give the --workdir of a training run.')
-  with Checkpoints(workdir) as checkpoints:
-    step = checkpoints.latest_step()
+  with ocp.CheckpointManager(directory, options=_alone()) as manager:
+    step = manager.latest_step()
     if step is None:
       raise CheckpointError(f'{path}: training has not saved a checkpoint yet')
-    description = checkpoints.description(step)
+    description = manager.restore(step, args=ocp.args.Composite(description=ocp.args.JsonRestore()))['description']
   return directory, step, description
 
 
@@ -130,7 +141,7 @@ def load_params(path: str) -> tuple[Any, dict[str, Any], int]:
   """Parameters and description of the newest checkpoint of a workdir, without the optimiser's state.
 
   Args:
-    path: a workdir, or its folder `checkpoints`.
+    path: a workdir, its folder `checkpoints`, or a model that comes with the package (`bassnet_jax.packaged`).
 
   Returns:
     parameters as a tree of numpy arrays, the description, and the step.
@@ -138,11 +149,13 @@ def load_params(path: str) -> tuple[Any, dict[str, Any], int]:
   Raises:
     CheckpointError: there is none, or it doesn't fit this version's network.
   """
+  if packaged.is_packaged(path):
+    return _read_packaged(path)
   directory, step, description = _newest(path)
   experiment = configs.from_dict(description['experiment'])
   shapes = {'params': param_shapes(experiment)}
   host = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
-  with ocp.CheckpointManager(directory) as manager:
+  with ocp.CheckpointManager(directory, options=_alone()) as manager:
     try:
       arguments = ocp.args.PyTreeRestore(shapes, restore_args=host, partial_restore=True)
       restored = manager.restore(step, args=ocp.args.Composite(state=arguments))
@@ -151,3 +164,13 @@ def load_params(path: str) -> tuple[Any, dict[str, Any], int]:
         f'{directory}: the checkpoint does not fit the network of this version: {str(error).splitlines()[0]}'
       ) from error
   return restored['state']['params'], description, step
+
+
+def _alone() -> ocp.CheckpointManagerOptions:
+  """Options for reading in this process only: with others around, Orbax would wait for them."""
+  if jax.process_count() == 1:
+    return ocp.CheckpointManagerOptions(create=False, read_only=True)
+  processes = ocp.options.MultiprocessingOptions(
+    primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix=f'alone_{jax.process_index()}'
+  )
+  return ocp.CheckpointManagerOptions(create=False, read_only=True, multiprocessing_options=processes)

@@ -18,14 +18,25 @@ _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; default: run
 _DATA_DIR = flags.DEFINE_string('data_dir', 'data', 'Folder of the datasets; what is missing is built there.')
 _MANUAL_DIR = flags.DEFINE_string('manual_dir', None, 'Your own corpus, for configurations that read one.')
 _INIT_FROM = flags.DEFINE_string('init_from', None, 'Workdir of a trained model to begin from (fine-tuning).')
+_COORDINATOR = flags.DEFINE_string(
+  'coordinator_address', None, "Several processes: host:port of process 0, or 'auto' on a TPU slice. Also BASSNET_JAX_COORDINATOR_ADDRESS."
+)
+_PROCESS_COUNT = flags.DEFINE_integer('process_count', None, 'How many processes there are. Also BASSNET_JAX_PROCESS_COUNT.')
+_PROCESS_INDEX = flags.DEFINE_integer('process_index', None, 'Which one this is, from 0. Also BASSNET_JAX_PROCESS_INDEX.')
+_TIMEOUT = flags.DEFINE_integer(
+  'initialization_timeout', None, 'Seconds to wait for the other processes; default: 300. Also BASSNET_JAX_INITIALIZATION_TIMEOUT.'
+)
+_CACHE = flags.DEFINE_string(
+  'compilation_cache', None, "Folder of compiled programs; default: WORKDIR/compilation_cache; 'none' keeps none."
+)
 _DEMO = flags.DEFINE_bool('demo', True, 'After the report, play a bass to the mix of a test song (music experiments).')
 
 
 def main(_) -> None:
   """Flags in, exit code out; a user's mistake is one plain line."""
   import experiments
+  from bassnet_jax import compilation, distributed, fine_tuning, run_control, train
   from bassnet_jax import config as configs
-  from bassnet_jax import fine_tuning, run_control, train
 
   logging.set_verbosity(logging.ERROR)  # tfds and orbax tell of every file
   if _LIST.value:
@@ -38,51 +49,64 @@ def main(_) -> None:
     if not _EXPERIMENT.value:
       raise experiments.UnknownExperimentError(f'give --experiment=NAME; there are: {", ".join(experiments.names())}')
     experiment = configs.override(experiments.preset(experiments.get(_EXPERIMENT.value), _PRESET.value), _SET.value)
+    distributed.initialize(distributed.cluster(_COORDINATOR.value, _PROCESS_COUNT.value, _PROCESS_INDEX.value, _TIMEOUT.value))
     workdir = _WORKDIR.value or os.path.join('runs', experiment.name, _PRESET.value, str(_SEED.value))
     origin = None
     if _INIT_FROM.value:
       origin = fine_tuning.load(_INIT_FROM.value)
       experiment = origin.experiment(experiment, any(item.strip().startswith('train.learning_rate') for item in _SET.value))
+    compilation.keep_compiled(_CACHE.value or os.path.join(workdir, 'compilation_cache'))
     run(experiment, os.path.abspath(workdir), os.path.abspath(_DATA_DIR.value), _SEED.value, _MANUAL_DIR.value, _DEMO.value, origin)
   except train.Interrupted as error:
-    print(error, file=sys.stderr)
+    if distributed.is_primary():
+      print(error, file=sys.stderr)
     sys.exit(143)
   except user_errors as error:
     if os.environ.get('BASSNET_JAX_TRACEBACK'):
       raise
     print(f'error: {error}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
-    sys.exit(2)
+    distributed.leave(2)
 
 
 def run(experiment, workdir: str, data_dir: str, seed: int, manual_dir: str | None, demo: bool, origin=None) -> None:
   """Everything that one experiment is: builds data, trains (from `origin`, if given), reports, and plays."""
   from bassnet_jax import config as configs
-  from bassnet_jax import train
-  from bassnet_jax.evaluation import report
+  from bassnet_jax import distributed, train
   from bassnet_jax.inputs import corpus as corpora
 
   os.makedirs(workdir, exist_ok=True)
-  corpus = corpora.open_corpus(experiment.data, data_dir, manual_dir)
+  with distributed.primary_first('data'):
+    corpus = corpora.open_corpus(experiment.data, data_dir, manual_dir)
+    elsewhere = None
+    if experiment.evaluation.datasets:
+      elsewhere = corpora.open_corpus(
+        dataclasses.replace(experiment.data, datasets=experiment.evaluation.datasets), data_dir, manual_dir, tfds_files=False
+      )
   if origin is not None:
     corpus = origin.corpus(corpus)
-  elsewhere = None
-  if experiment.evaluation.datasets:
-    elsewhere = corpora.open_corpus(
-      dataclasses.replace(experiment.data, datasets=experiment.evaluation.datasets), data_dir, manual_dir, tfds_files=False
-    )
   settings = os.path.join(workdir, 'experiment.json')
-  if not os.path.exists(settings):
+  if distributed.is_primary() and not os.path.exists(settings):
     with open(settings + '.tmp', 'w') as file:
       json.dump(configs.to_dict(experiment), file, indent=1)
     os.replace(settings + '.tmp', settings)
-  print(f'run: {experiment.name}, seed {seed}, in {workdir}', flush=True)
+  distributed.say(f'run: {experiment.name}, seed {seed}, in {workdir}')
   train.train(experiment, corpus, workdir, seed, origin)
-  empty = [split for split in ('validation', 'test') if not (elsewhere or corpus).paths(split)]
+  if distributed.is_primary():
+    _finish(experiment, corpus, elsewhere, workdir, seed, manual_dir, demo, origin)
+  distributed.barrier('report')
+
+
+def _finish(experiment, corpus, elsewhere, workdir: str, seed: int, manual_dir: str | None, demo: bool, origin) -> None:
+  """What follows training: the report and a bass track, where there are songs for them."""
+  from bassnet_jax.evaluation import report
+
+  where = elsewhere or corpus
+  empty = [split for split in ('validation', 'test') if not where.paths(split)]
   if empty:
     if origin is not None:
       origin.hand_down(workdir)
     print(
-      f'no report: there is no {" and no ".join(empty)} song in {", ".join((elsewhere or corpus).names)}. For one, put songs into folders '
+      f'no report: there is no {" and no ".join(empty)} song in {", ".join(where.names)}. For one, put songs into folders '
       'named train, validation and test.',
       flush=True,
     )
@@ -90,7 +114,7 @@ def run(experiment, workdir: str, data_dir: str, seed: int, manual_dir: str | No
   report.write(experiment, corpus, workdir, seed, elsewhere)
   print(f'report: {os.path.join(workdir, "report", "index.html")}', flush=True)
   if demo and experiment.evaluation.kind == 'music':
-    _play(workdir, (experiment.evaluation.datasets or experiment.data.datasets)[0], manual_dir)
+    _play(workdir, where.names[0], manual_dir)
 
 
 def _play(workdir: str, dataset: str, manual_dir: str | None) -> None:

@@ -17,7 +17,7 @@ from flax import struct
 from jax.sharding import NamedSharding, PartitionSpec
 
 from bassnet_jax import config as configs
-from bassnet_jax import fine_tuning, hardware, losses, run_control, scalar_log
+from bassnet_jax import distributed, fine_tuning, hardware, losses, run_control, scalar_log
 from bassnet_jax import model as networks
 from bassnet_jax.batch import Batch, Statistics
 from bassnet_jax.checkpoints import Checkpoints
@@ -150,7 +150,9 @@ class ResidentFeed:
   def __init__(self, experiment: Experiment, corpus: Corpus, seed: int, step: Callable, mesh: jax.sharding.Mesh):
     data, context = experiment.data, networks.context_frames(experiment.model)
     replicated = NamedSharding(mesh, PartitionSpec())
-    self._data = jax.device_put(resident.load(corpus.paths('train', data.max_songs)), replicated)
+    with distributed.progress_stream() as stream:
+      stored = resident.load(corpus.paths('train', data.max_songs), stream)
+    self._data = jax.tree.map(lambda values: jax.make_array_from_process_local_data(replicated, values, values.shape), stored)
     # On a CPU a call costs nothing, and XLA runs the body of a loop on fewer threads than a step of its own.
     cpu = jax.default_backend() == 'cpu'
     self.steps_per_call = 1 if cpu else math.gcd(experiment.train.log_every, experiment.train.checkpoint_every)
@@ -205,14 +207,14 @@ def train(experiment: Experiment, corpus: Corpus, workdir: str, seed: int, origi
   with (
     run_control.exclusive(workdir),
     Checkpoints(workdir, experiment.train.checkpoints_kept) as checkpoints,
-    run_control.end_signals() as stop,
+    run_control.end_signals() as asked,
   ):
     make_state = jax.jit(lambda: init_state(experiment, seed, optimizer), out_shardings=replicated)
     latest = checkpoints.latest_step()
     if latest is not None:
       check_same_run(checkpoints.description(latest), description, workdir)
     if latest is not None and latest >= steps:
-      print(f'training is complete: {latest} steps in {checkpoints.directory}', flush=True)
+      distributed.say(f'training is complete: {latest} steps in {checkpoints.directory}')
       return steps
     feed = (ResidentFeed if experiment.data.backend == 'resident' else TfDataFeed)(experiment, corpus, seed, step_fn, mesh)
     if latest is None:
@@ -222,7 +224,8 @@ def train(experiment: Experiment, corpus: Corpus, workdir: str, seed: int, origi
     else:
       shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated), jax.eval_shape(make_state))
       state, begun = checkpoints.restore(latest, shapes, feed.iterator), latest
-      print(f'going on from step {latest} of {steps}', flush=True)
+      distributed.say(f'going on from step {latest} of {steps}')
+    stop = distributed.AgreedStop(asked, mesh)
     _loop(experiment, feed, state, begun, steps, checkpoints, description, workdir, stop)
   return steps
 
@@ -230,14 +233,19 @@ def train(experiment: Experiment, corpus: Corpus, workdir: str, seed: int, origi
 def _loop(experiment, feed, state, begun, steps, checkpoints, description, workdir, stop) -> None:
   cfg, batch_size = experiment.train, experiment.data.batch_size
   count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-  print(f'{steps} steps of {batch_size} windows, {count:,} parameters, {jax.device_count()} x {jax.devices()[0].device_kind}', flush=True)
+  distributed.say(f'{steps} steps of {batch_size} windows, {count:,} parameters, {jax.device_count()} x {jax.devices()[0].device_kind}')
   step = begun
   terms: losses.Terms | None = None
   pending: tuple[int, losses.Terms, dict[str, float]] | None = None
   marked_at, marked_step, marked_wait, note = time.monotonic(), begun, 0.0, ''
-  with scalar_log.ScalarLog(workdir, begun) as log, Progress(steps, 'training', 'steps', done=begun) as progress:
+  with (
+    scalar_log.ScalarLog(workdir, begun) as log,
+    distributed.progress_stream() as stream,
+    Progress(steps, 'training', 'steps', done=begun, stream=stream) as progress,
+  ):
     while True:
-      if step >= steps or stop() or (step > begun and step % cfg.checkpoint_every == 0):
+      stopping = stop()
+      if step >= steps or stopping or (step > begun and step % cfg.checkpoint_every == 0):
         _flush(pending, log, workdir)
         pending = None
         if terms is not None:  # the steps since the last report too: a broken state must not become the newest checkpoint
@@ -246,7 +254,7 @@ def _loop(experiment, feed, state, begun, steps, checkpoints, description, workd
         checkpoints.save(step, state, description, feed.iterator)
         if step >= steps:
           break
-        if stop():
+        if stopping:
           checkpoints.wait()
           raise Interrupted(f'stopped at step {step} of {steps}; the state is saved. The same command goes on.')
       taken = min(feed.steps_per_call, steps - step)

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from bassnet_jax import checkpoints, packaged
+from bassnet_jax import checkpoints
 from bassnet_jax import config as configs
 from bassnet_jax import model as networks
 from bassnet_jax.batch import Statistics
@@ -66,11 +66,6 @@ class TrainedModel:
     self._latent_reach = networks.latent_reach(cfg)
     self._decoder_reach = networks.decoder_reach(cfg)
     self._code_reach = max(self._latent_reach, self._decoder_reach)
-
-  @classmethod
-  def load(cls, path: str) -> TrainedModel:
-    """The same as `load`."""
-    return load(path)
 
   def warm_up(self) -> None:
     """Compiles what generation needs; later calls, of any song, compile nothing."""
@@ -180,13 +175,7 @@ def load(path: str) -> TrainedModel:
   Raises:
     CheckpointError: there is none, or its features are of another version.
   """
-  if packaged.is_packaged(path):
-    try:
-      params, description, step = packaged.read(path)
-    except ValueError as error:
-      raise CheckpointError(str(error)) from error
-  else:
-    params, description, step = checkpoints.load_params(path)
+  params, description, step = checkpoints.load_params(path)
   if description['features_version'] != ft.VERSION:
     raise CheckpointError(
       f'{path}: trained on features of version {description["features_version"]}; this package makes {ft.VERSION}. '

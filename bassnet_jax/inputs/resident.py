@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TextIO
 
 import jax
 import jax.numpy as jnp
@@ -36,12 +37,12 @@ class Resident:
   cumulative: jax.Array
 
 
-def load(paths: Sequence[str]) -> Resident:
-  """Reads feature files into host arrays; `jax.device_put` places them."""
+def load(paths: Sequence[str], stream: TextIO | None = None) -> Resident:
+  """Reads feature files into host arrays; `jax.device_put` places them. Progress goes to `stream`, default: stderr."""
   gap = ft.CONTEXT_FRAMES
   columns: dict[str, list[np.ndarray]] = {name: [] for name in ('mix', 'bass', 'pitch', 'onset', 'level')}
   starts, lengths, position = [], [], gap
-  with Progress(len(paths), 'reading features', 'songs') as progress:
+  with Progress(len(paths), 'reading features', 'songs', stream=stream) as progress:
     for path in paths:
       features = ft.load(path)
       for name, parts in columns.items():

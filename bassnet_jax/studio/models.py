@@ -105,7 +105,7 @@ def _load(path: str):
   from bassnet_jax import trained
 
   try:
-    model = trained.TrainedModel.load(path)
+    model = trained.load(path)
   except trained.CheckpointError as error:
     raise StudioError(f'The model cannot be used. {error}', 500) from error
   model.warm_up()
