@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags, logging
 
 from bassnet_jax.evaluation import failures
 from bassnet_jax.evaluation.failures import Figures
@@ -27,12 +27,7 @@ from data_pipeline.song import SkipSong, Song
 SECONDS = 15.0
 FRAGMENTS = 3
 CORNERS = ((-2.0, 2.0), (2.0, 2.0), (2.0, -2.0), (-2.0, -2.0))
-
-_CHECKPOINT = flags.DEFINE_string('checkpoint', None, 'Workdir of a training run.')
-_DATASET = flags.DEFINE_string('dataset', 'bassnet_pop_rock/freedoom', 'Whose test pieces; they must be free to be published.')
-_MANUAL_DIR = flags.DEFINE_string('manual_dir', None, 'Folder of the corpus, where the dataset needs one.')
-_OUTPUT = flags.DEFINE_string('output', os.path.join('docs', 'examples'), 'Folder of the page.')
-_PIECES = flags.DEFINE_list('pieces', [], 'Ids of test pieces; default: the three that differ most.')
+_PUBLISHABLE = 'bassnet_pop_rock/freedoom'
 
 
 class ExamplesError(ValueError):
@@ -313,28 +308,56 @@ def _row(title: str, found: Figures) -> tuple[str, ...]:
   return (title, f'{found.density:.1f}', register, *(f'{value:.2f}' for value in shares))
 
 
-def main(_) -> None:
-  """Flags in, exit code out; a user's mistake is one plain line."""
+def _define_flags() -> flags.FlagValues:
+  """The command's flags, in a set of their own: other commands of this package use the same names in one process."""
+  defined = flags.FlagValues()
+
+  def define(kind, name, default, text):
+    kind(name, default, text, flag_values=defined)
+
+  define(flags.DEFINE_string, 'checkpoint', None, 'workdir of a training run')
+  define(flags.DEFINE_string, 'dataset', _PUBLISHABLE, 'whose test pieces; they must be free to be published')
+  define(flags.DEFINE_string, 'manual_dir', None, 'folder of the corpus, where the dataset needs one')
+  define(flags.DEFINE_string, 'output', os.path.join('docs', 'examples'), 'folder of the page')
+  define(flags.DEFINE_list, 'pieces', [], 'ids of test pieces (default: the three that differ most)')
+  define(flags.DEFINE_bool, 'help', False, 'show this text')
+  return defined
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+  """Runs the command.
+
+  Args:
+    arguments: program name and flags; default: the process's own.
+
+  Returns:
+    Exit code: 0, or 2 for a user's mistake (one line on stderr).
+  """
   from bassnet_jax import trained
   from data_pipeline import catalogue
 
   logging.set_verbosity(logging.ERROR)  # orbax tells of every file
+  defined = _define_flags()
   try:
-    if not _CHECKPOINT.value:
-      raise ExamplesError('give --checkpoint=WORKDIR, the --workdir of a training run')
-    source = catalogue.source(_DATASET.value, _MANUAL_DIR.value)
-    model = trained.load(_CHECKPOINT.value)
+    rest = defined(list(sys.argv if arguments is None else arguments))[1:]
+    if defined.help:
+      print(f'{__doc__}\n{defined.get_help()}')
+      return 0
+    if rest or not defined.checkpoint:
+      raise ExamplesError(f"'{rest[0]}' is not a flag" if rest else 'give --checkpoint=WORKDIR, the --workdir of a training run')
+    model = trained.load(defined.checkpoint)
     command = 'python -m bassnet_jax.examples --checkpoint=WORKDIR'
-    command += f' --dataset={_DATASET.value}' if _DATASET.value != 'bassnet_pop_rock/freedoom' else ' --manual_dir=FREEDOOM'
-    command += f' --pieces={",".join(_PIECES.value)}' if _PIECES.value else ''
-    write(model, choose(source, _PIECES.value), _OUTPUT.value, command)
-    print(f'examples: {os.path.join(_OUTPUT.value, "index.html")}', flush=True)
-  except (ValueError, OSError, ModuleNotFoundError) as error:
+    command += ' --manual_dir=FREEDOOM' if defined.dataset == _PUBLISHABLE else f' --dataset={defined.dataset}'
+    command += f' --pieces={",".join(defined.pieces)}' if defined.pieces else ''
+    write(model, choose(catalogue.source(defined.dataset, defined.manual_dir), defined.pieces), defined.output, command)
+    print(f'examples: {os.path.join(defined.output, "index.html")}', flush=True)
+  except (ValueError, flags.Error, OSError, ModuleNotFoundError) as error:
     if os.environ.get('BASSNET_JAX_TRACEBACK'):
       raise
     print(f'error: {error}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
-    sys.exit(2)
+    return 2
+  return 0
 
 
 if __name__ == '__main__':
-  app.run(main)
+  sys.exit(main())

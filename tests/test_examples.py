@@ -102,7 +102,7 @@ def test_positions_are_six_and_a_path():
 
 def test_the_page_with_all_its_files(tmp_path):
   folder = str(tmp_path / 'examples')
-  found = examples.write(Model(), examples.choose(SOURCE), folder, 'python -m bassnet_jax.examples')
+  found = examples.write(Model(), examples.choose(SOURCE, ('piece2',)), folder, 'python -m bassnet_jax.examples')
   assert [item['piece'] for item in found['fragments']] == [name for name in sorted(os.listdir(folder)) if name.startswith('piece')]
   with open(os.path.join(folder, 'examples.json')) as file:
     assert json.load(file) == found
