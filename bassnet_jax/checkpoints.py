@@ -61,6 +61,9 @@ class Checkpoints:
   def latest_step(self) -> int | None:
     return self._manager.latest_step()
 
+  def all_steps(self) -> list[int]:
+    return sorted(self._manager.all_steps())
+
   def save(self, step: int, state: Any, description: dict[str, Any], iterator: Any | None) -> None:
     """Begins to save; a checkpoint of this step is left as it is."""
     if step in self._manager.all_steps():

@@ -39,6 +39,7 @@ class LossConfig:
   onset: float = 1.0
   level: float = 1.0
   kl: float = 0.01  # beta
+  free_bits: float = 0.0  # nats a dimension that z may carry without a cost, so that no dimension is given up early
   onset_positive: float = 3.0  # weight of onset frames against the others
   latent_smoothness: float = 0.1  # scale-free difference of mu between frames `smoothness_lag` apart
   smoothness_lag: int = 8  # frames

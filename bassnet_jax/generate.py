@@ -1,4 +1,4 @@
-"""Generates a bass track for a mix: `python -m bassnet_jax.generate --checkpoint=... --input=song.wav --z=0.5,-1 --output=out`.
+"""Generates a bass track for a mix: `python -m bassnet_jax.generate --input=song.wav --z=0.5,-1 --output=out`.
 
 Writes out/bass.mid, bass.wav, mix_with_bass.wav, pianoroll.png and settings.json. `generate` is the same as a Python call.
 """
@@ -19,7 +19,7 @@ from absl import flags
 
 import bassnet_jax
 from bassnet_jax import beats as beat_tracking
-from bassnet_jax import decoding, export, sonification, trajectory
+from bassnet_jax import decoding, export, packaged, sonification, trajectory
 from bassnet_jax.decoding import Prediction
 from bassnet_jax.piano_roll import clock, pitch_name
 from bassnet_jax.trajectory import Trajectory
@@ -386,7 +386,7 @@ def _define_flags() -> flags.FlagValues:
   def define(kind, name, default, text):
     kind(name, default, text, flag_values=defined)
 
-  define(flags.DEFINE_string, 'checkpoint', None, 'trained model')
+  define(flags.DEFINE_string, 'checkpoint', None, 'workdir of a training run (default: the model that comes with the package)')
   define(flags.DEFINE_multi_string, 'input', [], 'audio file of the mix without bass; repeat it to mix several')
   define(flags.DEFINE_string, 'z', None, "latent position 'x,y', mostly -3 to 3 (default: the model's)")
   define(flags.DEFINE_string, 'trajectory', None, 'file of positions over time: CSV (time,x,y) or JSON')
@@ -421,12 +421,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
       return 0
     if rest:
       raise GenerateError(f"'{rest[0]}' is not a flag; write --input={rest[0]} for an input.")
-    for name in ('checkpoint', 'input', 'output'):
+    for name in ('input', 'output'):
       if not defined[name].value:
         raise GenerateError(f'--{name} is missing.')
     style = (defined.style_mix, defined.style_bass) if defined.style_mix or defined.style_bass else None
     generate(
-      defined.checkpoint,
+      defined.checkpoint or packaged.path(),
       defined.input,
       defined.z,
       trajectory_file=defined.trajectory,

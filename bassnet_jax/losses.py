@@ -61,7 +61,7 @@ def loss(params, batch: Batch, key: jax.Array, experiment: Experiment, statistic
     'pitch': _pitch_loss(outputs.pitch, flat.pitch, flat.valid),
     'onset': _onset_loss(outputs.onset, flat.onset, flat.valid, cfg.onset_positive),
     'level': _mean(jnp.abs(outputs.level - flat.level), flat.valid),
-    'kl': kl_divergence(posterior, flat.valid) if experiment.model.variational else jnp.zeros(()),
+    'kl': kl_divergence(posterior, flat.valid, cfg.free_bits) if experiment.model.variational else jnp.zeros(()),
     'latent_smoothness': latent_smoothness(posterior.mu, cfg.smoothness_lag, flat.valid),
     'latent_l2': latent_l2(posterior.mu, flat.valid),
     'kl_lag': kl_lag(posterior, cfg.smoothness_lag, flat.valid),
@@ -115,10 +115,15 @@ def latent_l2(mu: jax.Array, valid: jax.Array) -> jax.Array:
   return _mean(jnp.square(mu - mean).sum(axis=-1), valid)
 
 
-def kl_divergence(posterior: networks.Posterior, valid: jax.Array) -> jax.Array:
-  """KL(q || N(0, I)), summed over dimensions, mean over frames."""
+def kl_divergence(posterior: networks.Posterior, valid: jax.Array, free_bits: float = 0.0) -> jax.Array:
+  """KL(q || N(0, I)), mean over frames, summed over dimensions, of which each counts `free_bits` nats at least.
+
+  Below `free_bits` a dimension's gradient is zero: it costs nothing to carry that much (Kingma et al. 2016, section 2.2 and appendix C).
+  """
   mu, logvar = posterior.mu, posterior.logvar
-  return _mean(0.5 * (jnp.square(mu) + jnp.exp(logvar) - 1 - logvar).sum(axis=-1), valid)
+  divergence = 0.5 * (jnp.square(mu) + jnp.exp(logvar) - 1 - logvar)
+  dimensions = [_mean(divergence[..., i], valid) for i in range(divergence.shape[-1])]
+  return sum(jnp.maximum(dimension, free_bits) for dimension in dimensions)
 
 
 def kl_lag(posterior: networks.Posterior, lag: int, valid: jax.Array) -> jax.Array:

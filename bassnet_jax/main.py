@@ -30,7 +30,7 @@ def main(_) -> None:
   logging.set_verbosity(logging.ERROR)  # tfds and orbax tell of every file
   if _LIST.value:
     for name in experiments.names():
-      print(f'{name:<32}{experiments.description(name).splitlines()[0]}')
+      print(f'{name:<36}{experiments.description(name).splitlines()[0]}')
     return
   # Every error of ours that a user can cause is one of these.
   user_errors = (ValueError, OSError, ModuleNotFoundError, train.TrainingError, run_control.WorkdirBusyError)

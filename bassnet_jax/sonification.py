@@ -78,7 +78,7 @@ class Voice:
     position = seconds * features.FRAME_RATE
     frame = int(position[0])
     frames = np.arange(frame, int(position[-1]) + 2)
-    amplitudes = self._amplitudes(index, frames)
+    amplitudes = self.amplitudes(index, frames)
 
     spectrum = np.zeros((len(frames), _TABLE // 2 + 1), dtype=np.complex64)
     spectrum[:, 1 : amplitudes.shape[1] + 1] = amplitudes * np.complex64(-0.5j * _TABLE)  # sines: every note begins at zero
@@ -111,7 +111,7 @@ class Voice:
     """Hz of a note's fundamental."""
     return 440.0 * 2 ** ((float(self.notes.pitch[index]) - 69) / 12 + self.tuning / 1200)
 
-  def _amplitudes(self, index: int, frames: np.ndarray) -> np.ndarray:
+  def amplitudes(self, index: int, frames: np.ndarray) -> np.ndarray:
     """[frames, harmonics] float32: amplitude of each harmonic of a note, at the output's scale."""
     within = np.minimum(frames, self.prediction.frames - 1)
     harmonic = np.arange(1, HARMONICS + 1)

@@ -17,7 +17,7 @@ from flax import struct
 from jax.sharding import NamedSharding, PartitionSpec
 
 from bassnet_jax import config as configs
-from bassnet_jax import fine_tuning, losses, run_control, scalar_log
+from bassnet_jax import fine_tuning, hardware, losses, run_control, scalar_log
 from bassnet_jax import model as networks
 from bassnet_jax.batch import Batch, Statistics
 from bassnet_jax.checkpoints import Checkpoints
@@ -210,7 +210,7 @@ def train(experiment: Experiment, corpus: Corpus, workdir: str, seed: int, origi
     make_state = jax.jit(lambda: init_state(experiment, seed, optimizer), out_shardings=replicated)
     latest = checkpoints.latest_step()
     if latest is not None:
-      _check_same_run(checkpoints.description(latest), description, workdir)
+      check_same_run(checkpoints.description(latest), description, workdir)
     if latest is not None and latest >= steps:
       print(f'training is complete: {latest} steps in {checkpoints.directory}', flush=True)
       return steps
@@ -242,7 +242,7 @@ def _loop(experiment, feed, state, begun, steps, checkpoints, description, workd
         pending = None
         if terms is not None:  # the steps since the last report too: a broken state must not become the newest checkpoint
           broken = {} if math.isfinite(_norm(state.params)) else {'parameters': math.nan}
-          _check_finite(step, _values(terms) | broken, workdir)
+          check_finite(step, _values(terms) | broken, workdir)
         checkpoints.save(step, state, description, feed.iterator)
         if step >= steps:
           break
@@ -277,7 +277,7 @@ def _flush(pending, log: scalar_log.ScalarLog, workdir: str) -> dict[str, float]
   step, terms, speed = pending
   row = _values(terms)
   log.write(step, row | speed)
-  _check_finite(step, row, workdir)
+  check_finite(step, row, workdir)
   return row
 
 
@@ -290,7 +290,8 @@ def _norm(params: Any) -> jax.Array:
   return optax.tree.norm(params)
 
 
-def _check_finite(step: int, values: dict[str, float], workdir: str) -> None:
+def check_finite(step: int, values: dict[str, float], workdir: str) -> None:
+  """Raises a TrainingError that names the terms that aren't finite."""
   broken = [name for name, value in values.items() if not math.isfinite(value)]
   if broken:
     raise TrainingError(
@@ -311,6 +312,7 @@ def describe(experiment: Experiment, corpus: Corpus, seed: int, steps: int) -> d
     'credits': corpus.credits(),
     'features_version': ft.VERSION,
     'commit': commit(),
+    'hardware': hardware.describe(),
   }
 
 
@@ -321,7 +323,8 @@ def commit() -> str:
   return found.stdout.strip() or 'unknown'
 
 
-def _check_same_run(saved: dict[str, Any], now: dict[str, Any], workdir: str) -> None:
+def check_same_run(saved: dict[str, Any], now: dict[str, Any], workdir: str) -> None:
+  """Raises a TrainingError that names what differs between a checkpoint's description and this run's."""
   lines = configs.differences(configs.from_dict(saved['experiment']), configs.from_dict(now['experiment']))
   lines += [
     f'{name}: {saved[name]} -> {now[name]}' for name in ('seed', 'steps', 'datasets', 'features_version') if saved[name] != now[name]

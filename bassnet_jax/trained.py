@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from bassnet_jax import checkpoints
+from bassnet_jax import checkpoints, packaged
 from bassnet_jax import config as configs
 from bassnet_jax import model as networks
 from bassnet_jax.batch import Statistics
@@ -67,6 +67,11 @@ class TrainedModel:
     self._decoder_reach = networks.decoder_reach(cfg)
     self._code_reach = max(self._latent_reach, self._decoder_reach)
 
+  @classmethod
+  def load(cls, path: str) -> TrainedModel:
+    """The same as `load`."""
+    return load(path)
+
   def warm_up(self) -> None:
     """Compiles what generation needs; later calls, of any song, compile nothing."""
     self.decode(self.encode_mix(np.zeros((1, ft.MIX_BINS), np.float32)), np.zeros(self.experiment.model.latent_size))
@@ -100,6 +105,33 @@ class TrainedModel:
       )
       parts.append(jax.device_get(self._decode(self._params, piece, z[None, start : start + _CHUNK + 2 * reach])))
     outputs = jax.tree.map(lambda *x: np.concatenate([part[0] for part in x])[: code.frames].astype(np.float32), *parts)
+    return Prediction(
+      bass=self._statistics.restore_bass(outputs.cqt),
+      pitch_logits=outputs.pitch,
+      onset=1 / (1 + np.exp(-outputs.onset)),
+      level=outputs.level,
+    )
+
+  def decode_piece(self, code: MixCode, z: np.ndarray, start: int, frames: int) -> Prediction:
+    """The bass of the frames from `start` on, with the context that lies around them: the same as that part of `decode`.
+
+    Args:
+      code: the encoded mix.
+      z: [2], or one a frame of the whole song [frames of the song, 2].
+      start: first frame, even.
+      frames: even; every new number compiles anew. Cut at the song's end.
+    """
+    reach = self._decoder_reach
+    begin, length = start + self._code_reach - reach, frames + 2 * reach
+    z = np.asarray(z, dtype=np.float32)
+    within = np.clip(np.arange(start - reach, start + frames + reach), 0, code.frames - 1)
+    z = np.broadcast_to(z, (length, z.shape[-1])) if z.ndim == 1 else z[within]
+    piece = networks.MixCode(
+      pitch=_cut(code.pitch, begin // networks.PITCH_STRIDE, length // networks.PITCH_STRIDE)[None],
+      frame=_cut(code.frame, begin, length)[None],
+    )
+    outputs = jax.device_get(self._decode(self._params, piece, z[None]))
+    outputs = jax.tree.map(lambda x: x[0, : max(code.frames - start, 0)].astype(np.float32), outputs)
     return Prediction(
       bass=self._statistics.restore_bass(outputs.cqt),
       pitch_logits=outputs.pitch,
@@ -143,12 +175,18 @@ def _cut(values: np.ndarray, start: int, length: int) -> np.ndarray:
 
 
 def load(path: str) -> TrainedModel:
-  """The model of a workdir.
+  """The model of a workdir, or one that comes with the package (`bassnet_jax.packaged`).
 
   Raises:
     CheckpointError: there is none, or its features are of another version.
   """
-  params, description, step = checkpoints.load_params(path)
+  if packaged.is_packaged(path):
+    try:
+      params, description, step = packaged.read(path)
+    except ValueError as error:
+      raise CheckpointError(str(error)) from error
+  else:
+    params, description, step = checkpoints.load_params(path)
   if description['features_version'] != ft.VERSION:
     raise CheckpointError(
       f'{path}: trained on features of version {description["features_version"]}; this package makes {ft.VERSION}. '

@@ -15,9 +15,9 @@ class UnknownDatasetError(ValueError):
 
 def _artificial(name: str) -> Callable[[str | None], Source]:
   def make(_: str | None) -> Source:
-    from data_pipeline.sources.artificial import Artificial
+    from data_pipeline.sources import artificial
 
-    return Artificial(name)
+    return artificial.standard(name)
 
   return make
 
@@ -65,6 +65,9 @@ def _needed(manual_dir: str | None, what: str) -> str:
 DESCRIPTIONS: dict[str, dict[str, str]] = {
   'bassnet_artificial': {
     'a1': 'Harmony: the bass plays the root, the third or the fifth of the sounding chord.',
+    'a2': 'Timbre: two instruments play different lines; the bass doubles the piano or the guitar.',
+    'a3': 'Rhythm: the bass plays the root of held chords with the kick, with the snare or on the off-beats.',
+    'a4': 'All three: root or fifth, of the chords of the piano or the guitar, with the kick or on the off-beats.',
   },
   'bassnet_pop_rock': {
     'open': 'A procedural pop/rock band, rendered with sampled instruments (CC0).',

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 
@@ -111,13 +112,14 @@ def estimate_tuning(audio: np.ndarray) -> float:
   return float(np.angle(np.sum(magnitudes[found] * np.exp(1j * angle))) / (2 * np.pi) * 100)
 
 
-def constant_q(audio: np.ndarray, bins: int, tuning: float = 0.0) -> np.ndarray:
+def constant_q(audio: np.ndarray, bins: int, tuning: float = 0.0, report: Callable[[float], None] | None = None) -> np.ndarray:
   """Log-compressed variable-Q magnitudes, computed in blocks, so that memory doesn't grow with the song.
 
   Args:
     audio: [samples] at 16 kHz.
     bins: number of bins from A0 up, 24 an octave.
     tuning: cents; the bins are moved by as much.
+    report: is given the share that is done, 0..1, after each minute.
 
   Returns:
     [frames, bins] float32, log1p(`COMPRESSION` |C|).
@@ -130,6 +132,8 @@ def constant_q(audio: np.ndarray, bins: int, tuning: float = 0.0) -> np.ndarray:
     magnitude = _magnitude(audio[first * ft.HOP : last * ft.HOP], bins, tuning)
     end = min(start + block, frames)
     result[start:end] = np.log1p(COMPRESSION * magnitude[start - first : end - first])
+    if report is not None:
+      report(end / frames)
   return result
 
 

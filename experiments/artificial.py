@@ -1,30 +1,55 @@
-"""Runs on the artificial sets: does the plane separate the patterns, and does z control them?"""
+"""Runs on the artificial sets: does the plane separate the patterns, does z control them, and is it the stability constraint that does it?
+
+For every set a1 to a4, `<set>_window64` and `<set>_window512` with all their variants, and windows of 128 and 256 frames between them.
+"""
 
 from __future__ import annotations
 
 from bassnet_jax.config import DataConfig, EvaluationConfig, Experiment, TrainConfig, replace
-from experiments.registry import register
+from experiments import variants
+
+_LAPTOP = ' --preset=laptop'
+# What z is to say in each set.
+_SETS = {
+  'a1': 'Harmony: root, third or fifth of the sounding chord',
+  'a2': "Timbre: the piano's or the guitar's line",
+  'a3': 'Rhythm: with the kick, with the snare or on the off-beats',
+  'a4': 'Harmony, timbre and rhythm: eight patterns in the plane',
+}
+_TRANSPOSITION = {'data': {'transposition': 6}}
+# The sets are not transposed by default, so that these two rows belong together: they differ in one thing from each other.
+_TRANSPOSITIONS = {
+  'transposition': variants.Variant('with transposition, independent for the two windows of a pair', _TRANSPOSITION),
+  'common_transposition': variants.Variant(
+    'with transposition, both windows of a pair alike', {'data': _TRANSPOSITION['data'] | variants.COMMON_TRANSPOSITION.changes['data']}
+  ),
+}
 
 
-@register
-def a1_window64() -> Experiment:
-  """Harmony: root, third or fifth of the sounding chord, from windows of 0.8 s.
-
-  python -m bassnet_jax.main --experiment=a1_window64 --preset=laptop
-  """
-  return Experiment(
-    name='a1_window64',
+def base(name: str, window: int) -> Experiment:
+  """The default on a set: exchange and latent smoothness."""
+  experiment = Experiment(
+    name=f'{name}_window{window}',
     # Not transposed: the bass is the lowest octave from E1, which a transposed song would break; keys are random as it is.
-    data=DataConfig(datasets=('bassnet_artificial/a1',), pair_distance=1024, transposition=0),
+    data=DataConfig(datasets=(f'bassnet_artificial/{name}',), pair_distance=1024, transposition=0),
     train=TrainConfig(steps=6000),
     evaluation=EvaluationConfig(kind='artificial'),
   )
+  return replace(experiment, **variants.WINDOWS[window])
 
 
-@register
-def a1_window64_nostability() -> Experiment:
-  """`a1_window64` without exchange and without latent smoothness, all else equal: the baseline of the ablation.
+def _register() -> None:
+  for name, task in _SETS.items():
+    for window in variants.WINDOWS:
+      row = f'{name}_window{window}'
 
-  python -m bassnet_jax.main --experiment=a1_window64_nostability --preset=laptop
-  """
-  return replace(a1_window64(), loss={'exchange': 'none', 'latent_smoothness': 0.0})
+      def make(name: str = name, window: int = window) -> Experiment:
+        return base(name, window)
+
+      variants.register_row(row, make, f'{task}, from windows of {window / 80:g} s.', _LAPTOP)
+      if window in (64, 512):
+        for table in (variants.STABILITY, variants.ARCHITECTURE, _TRANSPOSITIONS):
+          variants.register_variants(row, make, table, _LAPTOP)
+
+
+_register()

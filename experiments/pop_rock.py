@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bassnet_jax.config import DataConfig, Experiment, replace
+from bassnet_jax.config import DataConfig, Experiment, LossConfig, replace
+from experiments import variants
 from experiments.registry import register
 
 
@@ -12,7 +13,12 @@ def pr_window64() -> Experiment:
 
   python -m bassnet_jax.main --experiment=pr_window64
   """
-  return Experiment(name='pr_window64', data=DataConfig(datasets=('bassnet_pop_rock/open',)))
+  return Experiment(
+    name='pr_window64',
+    # Without free bits one of the two dimensions is given up on music: its KL fell to 0.04 nats within 1,100 steps.
+    loss=LossConfig(free_bits=1.0),
+    data=DataConfig(datasets=('bassnet_pop_rock/open',)),
+  )
 
 
 @register
@@ -26,3 +32,16 @@ def pr_freedoom_window64() -> Experiment:
     data={'datasets': ('bassnet_pop_rock/open', 'bassnet_pop_rock/freedoom')},
     evaluation={'datasets': ('bassnet_pop_rock/freedoom',)},
   )
+
+
+def _window(window: int) -> Experiment:
+  return replace(pr_window64(), **variants.WINDOWS[window])
+
+
+for _frames in (128, 256, 512):
+  variants.register_row(
+    f'pr_window{_frames}', lambda frames=_frames: _window(frames), f'`pr_window64` with windows of {_frames / 80:g} s and a model to match.'
+  )
+for _frames in (64, 512):
+  for _table in (variants.STABILITY, variants.ARCHITECTURE, {'common_transposition': variants.COMMON_TRANSPOSITION}):
+    variants.register_variants(f'pr_window{_frames}', lambda frames=_frames: _window(frames), _table)

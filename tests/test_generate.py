@@ -243,9 +243,9 @@ def test_missing_checkpoint(folder, capsys, monkeypatch):
   refused(run(capsys, checkpoint='missing'), 'no such checkpoint')
 
 
-@pytest.mark.parametrize('missing', ['checkpoint', 'input', 'output'])
+@pytest.mark.parametrize('missing', ['input', 'output'])
 def test_missing_flags(capsys, missing):
-  given = [f'--{name}=x' for name in ('checkpoint', 'input', 'output') if name != missing]
+  given = [f'--{name}=x' for name in ('input', 'output') if name != missing]
   code = generate.main(['generate', *given])
   refused((code, *capsys.readouterr()), f'--{missing} is missing')
 

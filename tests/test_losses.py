@@ -89,6 +89,16 @@ def test_kl_of_the_prior_is_zero(mu):
   assert float(found) == pytest.approx(9 + np.e - 2, rel=1e-5)
 
 
+def test_free_bits_cost_nothing_and_pull_nowhere_below_their_number():
+  mu = jnp.stack([jnp.full((2, 16), 0.5), jnp.full((2, 16), 3.0)], axis=-1)  # 0.125 and 4.5 nats
+  valid = jnp.ones((2, 16), bool)
+  cost = lambda x: losses.kl_divergence(networks.Posterior(x, jnp.zeros_like(x)), valid, 0.5)  # noqa: E731
+  assert float(cost(mu)) == pytest.approx(0.5 + 4.5)
+  pull = jax.grad(cost)(mu)
+  assert not np.asarray(pull[..., 0]).any()
+  assert (np.asarray(pull[..., 1]) > 0).all()
+
+
 def test_kl_lag_is_zero_for_a_constant_posterior_and_a_divergence_otherwise(mu):
   constant = networks.Posterior(jnp.broadcast_to(mu[:, :1], mu.shape), jnp.broadcast_to(mu[:, 1:2], mu.shape))
   assert float(losses.kl_lag(constant, 8, VALID)) == pytest.approx(0, abs=1e-6)

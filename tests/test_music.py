@@ -147,3 +147,12 @@ def test_fixed_z_is_the_best_and_of_equals_the_most_typical():
   candidates = music.z_candidates(np.empty((0, 2)))
   assert music.choose_fixed_z(candidates, lambda z: -np.sum((z - (1.5, -0.75)) ** 2)).tolist() == [1.5, -0.75]
   assert music.choose_fixed_z(candidates, lambda z: 0.0).tolist() == [0, 0]
+
+
+def test_a_dimension_that_is_not_used_carries_nothing():
+  frames = np.arange(100)
+  mu = np.stack([np.zeros(100), np.where(frames % 2, 2.0, -2.0)], axis=1)
+  sigma = np.stack([np.ones(100), np.full(100, 0.5)], axis=1)
+  found = music.latent_use([(mu[:50], sigma[:50]), (mu[50:], sigma[50:])])
+  assert found['kl'][0] == 0 and found['mu_std'] == [0.0, 2.0]
+  assert found['kl'][1] == pytest.approx(0.5 * (4 + 0.25 - 1) + np.log(2))

@@ -36,6 +36,10 @@ _TAPER = np.cos(np.pi / 2 * _LAGS / (_LAGS[-1] + LAG_BIN)) ** LAG_TAPER
 _REGULARISATION = 1e-6
 
 
+class TooFewExcerptsError(ValueError):
+  """There are too few excerpts for stable figures; the message says how many there are and how many are needed."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Excerpt:
   """A few seconds of bass and mix on a clock that starts with the excerpt.
@@ -226,7 +230,8 @@ def evaluate_adherence(
     candidates of one song.
 
   Raises:
-    ValueError: a song is in both, or there are too few excerpts.
+    ValueError: a song is in both.
+    TooFewExcerptsError: there are fewer than `minimum`.
   """
   shared = {piece.features.id for piece in pieces} & {piece.features.id for piece in reference}
   if shared:
@@ -234,7 +239,7 @@ def evaluate_adherence(
   known, candidates = excerpts_of(reference), excerpts_of(pieces)
   count = min(len(known), len(candidates))
   if count < minimum:
-    raise ValueError(
+    raise TooFewExcerptsError(
       f'{len(candidates)} excerpts of {SECONDS:g} s to judge and {len(known)} of reference; {minimum} each are needed for stable figures'
     )
   rng = np.random.default_rng(seed)

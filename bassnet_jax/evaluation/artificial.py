@@ -78,13 +78,29 @@ def centroids(windows: WindowMeans, patterns: int) -> np.ndarray:
   return np.stack([windows.mu[windows.pattern == p].mean(axis=0) for p in range(patterns)])
 
 
-def separability(windows: WindowMeans, patterns: int, seed: int = 0) -> dict[str, float]:
+def _balanced_interval(hit: np.ndarray, windows: WindowMeans, patterns: int, resamples: int = 2000, seed: int = 0) -> list[float]:
+  """95 % interval of the balanced accuracy by the bootstrap over songs, drawn within each pattern so that none is missing.
+
+  Args:
+    hit: [windows] bool, whether the pattern was read right.
+  """
+  rng, recalls = np.random.default_rng(seed), np.zeros((patterns, resamples))
+  for pattern in range(patterns):
+    songs = np.unique(windows.song[windows.pattern == pattern])
+    right = np.array([hit[windows.song == song].sum() for song in songs])
+    all_of = np.array([(windows.song == song).sum() for song in songs])
+    drawn = rng.integers(0, len(songs), (resamples, len(songs)))
+    recalls[pattern] = right[drawn].sum(axis=1) / all_of[drawn].sum(axis=1)
+  return [float(value) for value in np.quantile(recalls.mean(axis=0), [0.025, 0.975])]
+
+
+def separability(windows: WindowMeans, patterns: int, seed: int = 0) -> dict[str, float | list[float]]:
   """How well a classifier reads the pattern from the window-mean mu, and from the mix alone.
 
   RBF-SVM and 5-nearest-neighbours, balanced accuracy over 5 folds, all windows of a song in one fold.
 
   Returns:
-    svm, knn, mix_only, chance.
+    svm, knn, mix_only, each with its `_ci95` over songs, and chance.
   """
   from sklearn.decomposition import PCA
   from sklearn.metrics import balanced_accuracy_score
@@ -96,14 +112,15 @@ def separability(windows: WindowMeans, patterns: int, seed: int = 0) -> dict[str
 
   folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed)
 
-  def score(values: np.ndarray, classifier) -> float:
+  def score(name: str, values: np.ndarray, classifier) -> dict[str, float | list[float]]:
     predicted = cross_val_predict(classifier, values, windows.pattern, groups=windows.song, cv=folds)
-    return float(balanced_accuracy_score(windows.pattern, predicted))
+    interval = _balanced_interval(predicted == windows.pattern, windows, patterns)
+    return {name: float(balanced_accuracy_score(windows.pattern, predicted)), f'{name}_ci95': interval}
 
   svm = make_pipeline(StandardScaler(), SVC(class_weight='balanced'))
   knn = make_pipeline(StandardScaler(), KNeighborsClassifier(5))
   mix = make_pipeline(StandardScaler(), PCA(32, random_state=seed), SVC(class_weight='balanced'))
-  return {'svm': score(windows.mu, svm), 'knn': score(windows.mu, knn), 'mix_only': score(windows.mix, mix), 'chance': 1 / patterns}
+  return score('svm', windows.mu, svm) | score('knn', windows.mu, knn) | score('mix_only', windows.mix, mix) | {'chance': 1 / patterns}
 
 
 def stability_ratio(songs: Sequence[EncodedSong]) -> float:
@@ -111,6 +128,19 @@ def stability_ratio(songs: Sequence[EncodedSong]) -> float:
   everything = np.concatenate([song.mu for song in songs])
   within = np.mean([np.square(song.mu - song.mu.mean(axis=0)).sum(axis=1).mean() for song in songs])
   return float(within / np.square(everything - everything.mean(axis=0)).sum(axis=1).mean())
+
+
+def stability_interval(songs: Sequence[EncodedSong], resamples: int = 2000, seed: int = 0) -> list[float]:
+  """95 % interval of `stability_ratio` by the bootstrap over songs."""
+  within = np.array([np.square(song.mu - song.mu.mean(axis=0)).sum(axis=1).mean() for song in songs])
+  frames = np.array([len(song.mu) for song in songs], dtype=np.float64)
+  sums = np.stack([song.mu.sum(axis=0) for song in songs])
+  squares = np.array([np.square(song.mu).sum() for song in songs])
+  drawn = np.random.default_rng(seed).integers(0, len(songs), (resamples, len(songs)))
+  count = frames[drawn].sum(axis=1)
+  total = squares[drawn].sum(axis=1) / count - np.square(sums[drawn].sum(axis=1) / count[:, None]).sum(axis=1)
+  ratios = within[drawn].mean(axis=1) / np.maximum(total, 1e-12)
+  return [float(value) for value in np.quantile(ratios, [0.025, 0.975])]
 
 
 def play(model: TrainedModel, code: MixCode, z: np.ndarray, threshold: float) -> Notes:
@@ -136,33 +166,56 @@ def control(model: TrainedModel, songs: Sequence[EncodedSong], where: np.ndarray
     where: [patterns, 2], latent position of every pattern.
 
   Returns:
-    note_f1, pattern, frame with `_ci95` over songs, `matrix` [patterns, patterns] (asked, come out; shares of a row).
+    note_f1, pattern, frame with `_ci95` over songs, `matrix` [patterns, patterns] (asked, come out; shares of a row); and what comes out
+    nearest by pitch alone (accuracy while the truth sounds) and by onset alone (F1): pattern_pitch, pattern_onset, matrix_pitch,
+    matrix_onset. Patterns that share their pitches or their onsets share these alike.
   """
   patterns = len(where)
-  f1 = np.zeros((len(songs), patterns, patterns))  # song, asked for, compared with
+  f1, pitch, onset = np.zeros((3, len(songs), patterns, patterns))  # song, asked for, compared with
   frame = np.zeros((len(songs), patterns))
   with Progress(len(songs), label, 'songs') as progress:
     for i, song in enumerate(songs):
       for asked in range(patterns):
         line = play(model, song.code, where[asked], threshold)
         f1[i, asked] = [metrics.note_f1(line, truth) for truth in song.features.patterns]
+        pitch[i, asked] = [metrics.pitch_accuracy(line, truth, song.features.frames) for truth in song.features.patterns]
+        onset[i, asked] = [metrics.onset_f1(line, truth) for truth in song.features.patterns]
         frame[i, asked] = metrics.frame_accuracy(line, song.features.patterns[asked], song.features.frames)
       progress.update()
-  # Shared between equals: silence is as near to every pattern.
-  nearest = np.isclose(f1, f1.max(axis=2, keepdims=True))
-  shares = nearest / nearest.sum(axis=2, keepdims=True)
-  hit, own = np.diagonal(shares, axis1=1, axis2=2), np.diagonal(f1, axis1=1, axis2=2)
-  result = {'matrix': shares.mean(axis=0).tolist()}
-  for name, values in (('note_f1', own), ('pattern', hit), ('frame', frame)):
+  result: dict = {}
+  of_song = {'note_f1': np.diagonal(f1, axis1=1, axis2=2), 'frame': frame}
+  for suffix, likeness in (('', f1), ('_pitch', pitch), ('_onset', onset)):
+    # Shared between equals: silence is as near to every pattern.
+    nearest = np.isclose(likeness, likeness.max(axis=2, keepdims=True))
+    shares = nearest / nearest.sum(axis=2, keepdims=True)
+    result[f'matrix{suffix}'] = shares.mean(axis=0).tolist()
+    of_song[f'pattern{suffix}'] = np.diagonal(shares, axis1=1, axis2=2)
+  for name, values in of_song.items():
     result[name] = float(values.mean())
     result[f'{name}_ci95'] = list(bootstrap_interval(values.mean(axis=1)))
   return result
 
 
 def switch_seconds(model: TrainedModel, songs: Sequence[EncodedSong], where: np.ndarray, threshold: float) -> float | None:
-  """Median time from a jump of z in mid-song until the following second is the new pattern's.
+  """Median of `switch_times`; None where half of the songs never get there."""
+  median = float(np.median(switch_times(model, songs, where, threshold)))
+  return median if np.isfinite(median) else None
 
-  Every song jumps once, from its own pattern to the next. None where half of the songs never get there.
+
+def switching(times: np.ndarray, resamples: int = 2000, seed: int = 0) -> dict[str, float | list[float | None] | None]:
+  """`switch_seconds` with its 95 % interval (bootstrap over songs; None is never) and the share of songs that got there, `switched`."""
+  finite = lambda value: float(value) if np.isfinite(value) else None  # noqa: E731
+  drawn = np.random.default_rng(seed).integers(0, len(times), (resamples, len(times)))
+  # A median between two values is the mean of both, and of one that is never: never. Quantiles are values that occurred.
+  low, high = np.sort(np.median(times[drawn], axis=1))[[int(0.025 * resamples), int(0.975 * resamples)]]
+  interval = [finite(low), finite(high)]
+  return {'switch_seconds': finite(np.median(times)), 'switch_seconds_ci95': interval, 'switched': float(np.isfinite(times).mean())}
+
+
+def switch_times(model: TrainedModel, songs: Sequence[EncodedSong], where: np.ndarray, threshold: float) -> np.ndarray:
+  """Seconds from a jump of z in mid-song until the following second is the new pattern's: [songs], infinite where it never comes.
+
+  Every song jumps once, from its own pattern to the next.
   """
   times = []
   for song in songs:
@@ -173,5 +226,4 @@ def switch_seconds(model: TrainedModel, songs: Sequence[EncodedSong], where: np.
     agrees = np.convolve(line == truth, np.ones(int(_SWITCH_SECONDS * ft.FRAME_RATE)), mode='valid') / (_SWITCH_SECONDS * ft.FRAME_RATE)
     after = np.flatnonzero(agrees[_SWITCH_FRAME:] >= _SWITCH_AGREEMENT)
     times.append(after[0] / ft.FRAME_RATE if len(after) else np.inf)
-  median = float(np.median(times))
-  return median if np.isfinite(median) else None
+  return np.array(times)

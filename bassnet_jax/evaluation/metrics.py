@@ -174,7 +174,12 @@ def diatonic_collections(mix_notes: Notes, frames: int, radius: float = DIATONIC
   Returns:
     [steps, 12] bool, row s for the moment s * `step` seconds; all False where the piece has no pitched note at all.
   """
-  roll = chroma_roll(mix_notes, frames).astype(np.float64)
+  return collections_of_chroma(chroma_roll(mix_notes, frames), radius, step)
+
+
+def collections_of_chroma(chroma: np.ndarray, radius: float = DIATONIC_RADIUS, step: float = DIATONIC_STEP) -> np.ndarray:
+  """`diatonic_collections` from how strongly every pitch class sounds, [frames, 12], not negative, 80 frames a second."""
+  roll, frames = np.asarray(chroma, dtype=np.float64), len(chroma)
   total = roll.sum(axis=0)
   moments = np.arange(int(np.ceil(frames / FRAME_RATE / step)) + 1) * step
   if not total.any():

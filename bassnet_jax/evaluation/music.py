@@ -16,6 +16,7 @@ METRICS = (
   'onset_f1',
   'onset_f1_25ms',
   'onset_f1_chance',
+  'onset_f1_25ms_chance',
   'pitch_accuracy',
   'pitch_class_accuracy',
   'voicing_f1',
@@ -89,6 +90,7 @@ def _measure(line: Notes, features: Features, collections: np.ndarray | None) ->
     'onset_f1': metrics.onset_f1(line, truth),
     'onset_f1_25ms': metrics.onset_f1(line, truth, window=0.025),
     'onset_f1_chance': metrics.onset_f1_chance(line, truth, features.seconds),
+    'onset_f1_25ms_chance': metrics.onset_f1_chance(line, truth, features.seconds, window=0.025),
     'pitch_accuracy': metrics.pitch_accuracy(line, truth, frames),
     'pitch_class_accuracy': metrics.pitch_class_accuracy(line, truth, frames),
     'voicing_f1': metrics.voicing_f1(line, truth, frames),
@@ -280,3 +282,17 @@ def choose_fixed_z(candidates: np.ndarray, score: Callable[[np.ndarray], float])
   scores = np.array([score(z) for z in candidates])
   best = np.flatnonzero(scores == scores.max())
   return candidates[best[np.argmin(np.linalg.norm(candidates[best], axis=1))]]
+
+
+def latent_use(posteriors: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, list[float]]:
+  """How much each dimension of z is used.
+
+  Args:
+    posteriors: a song each, mean and standard deviation [frames, 2] of q(z | mix, bass).
+
+  Returns:
+    `kl`: KL(q || N(0, I)) of each dimension, nats, mean over frames; `mu_std`: standard deviation of mu over all frames.
+  """
+  mu, sigma = (np.concatenate(values).astype(np.float64) for values in zip(*posteriors, strict=True))
+  kl = 0.5 * (mu**2 + sigma**2 - 1) - np.log(sigma)
+  return {'kl': kl.mean(axis=0).tolist(), 'mu_std': mu.std(axis=0).tolist()}

@@ -87,6 +87,10 @@ def _figure(path: str, width: float, height: float) -> Iterator[Figure]:
     figure.savefig(path, dpi=150, facecolor='white', format='png')
 
 
+drawing = _figure
+"""The same for other modules that draw for reports."""
+
+
 def _bars(axes: Axes, rows: Sequence[tuple[str, str, float]], metrics: Mapping[str, Mapping], name: str, chance: str = '') -> None:
   """Horizontal bars of one metric with intervals, figures and, under the name `chance`, red marks; `rows` are (rung, colour, height)."""
   for rung, colour, y in rows:

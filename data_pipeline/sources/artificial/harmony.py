@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from data_pipeline.notes import Notes
+from data_pipeline.sources.artificial import chords
 from data_pipeline.sources.artificial.score import BASS_PROGRAM, SECONDS, ArtificialScore, bass_pitch
 
 PATTERNS = ('root', 'third', 'fifth')
 # Keyboards and clean guitars that are in tune and speak at once; those held out are of the same families.
 PROGRAMS = (0, 1, 4, 5, 24, 25, 27)
 HELD_OUT_PROGRAMS = (2, 6, 26)
-_TRIADS = ((0, 4, 7), (0, 3, 7))
-_LOWEST_VOICE = (45, 57)  # the lowest note of a chord, MIDI
 _GAP = 0.92  # share of the time to the next attack for which the bass sounds
 
 
@@ -23,22 +22,22 @@ def compose(rng: np.random.Generator, held_out: bool) -> ArtificialScore:
   struck = _rhythm(rng)
   changes = rng.choice([4, 8])  # eighths from one chord to the next
   attacks: list[tuple[float, tuple[int, ...], int]] = []  # (onset, voices, velocity)
-  chords: list[tuple[int, int, int]] = []  # root, third, fifth of every attack, as pitch classes
+  tones: list[tuple[int, int, int]] = []  # root, third, fifth of every attack, as pitch classes
   previous_root, tonic = -1, int(rng.integers(12))
   chord, voices = (0, 0, 0), (0,)
   start = rng.uniform(0.0, 0.1)
   for step in range(int((SECONDS - start) / eighth)):
     if step % changes == 0:
       while True:
-        root, quality = _draw_chord(rng, tonic)
+        root, quality = chords.draw_chord(rng, tonic)
         if root != previous_root:
           break
       previous_root = root
-      chord = tuple((root + interval) % 12 for interval in _TRIADS[quality])
-      voices = _voicing(rng, chord)
+      chord = chords.triad(root, quality)
+      voices = chords.voicing(rng, chord)
     if struck[step % 8]:
       attacks.append((start + step * eighth, voices, int(rng.integers(70, 111))))
-      chords.append(chord)
+      tones.append(chord)
   onsets = np.asarray([onset for onset, _, _ in attacks])
   ends = np.append(onsets[1:], min(onsets[-1] + 4 * eighth, SECONDS))
   sustain = rng.uniform(0.6, 1.0)
@@ -52,36 +51,13 @@ def compose(rng: np.random.Generator, held_out: bool) -> ArtificialScore:
     Notes(
       onset=onsets,
       offset=onsets + _GAP * (ends - onsets),
-      pitch=bass_pitch(np.asarray(chords)[:, tone]),
+      pitch=bass_pitch(np.asarray(tones)[:, tone]),
       velocity=velocities,
       program=np.full(len(onsets), BASS_PROGRAM),
     )
     for tone in range(3)
   )
   return ArtificialScore(Notes.from_rows(rows), patterns, np.arange(start, SECONDS, 2 * eighth))
-
-
-def _draw_chord(rng: np.random.Generator, tonic: int) -> tuple[int, int]:
-  """Mostly a triad of a major key, sometimes any: (root, 0 for major or 1 for minor)."""
-  if rng.random() < 0.25:
-    return int(rng.integers(12)), int(rng.integers(2))
-  degree, quality = [(0, 0), (2, 1), (4, 1), (5, 0), (7, 0), (9, 1)][rng.integers(6)]
-  return (tonic + degree) % 12, quality
-
-
-def _voicing(rng: np.random.Generator, chord: tuple[int, ...]) -> tuple[int, ...]:
-  """All three tones, sometimes doubled; each is the lowest in a third of the chords."""
-  bottom = int(rng.integers(*_LOWEST_VOICE))
-  order = np.roll(chord, -int(rng.integers(3)))
-  first = bottom + (order[0] - bottom) % 12
-  voices = [first]
-  for tone in rng.permutation(order[1:]):
-    above = voices[-1] if rng.random() < 0.6 else first
-    voices.append(above + 1 + (tone - above - 1) % 12)
-  if rng.random() < 0.5:
-    tone = rng.choice(order)
-    voices.append(voices[-1] + 1 + (tone - voices[-1] - 1) % 12)
-  return tuple(int(voice) for voice in sorted(set(voices)))
 
 
 def _rhythm(rng: np.random.Generator) -> np.ndarray:

@@ -11,12 +11,24 @@ import numpy as np
 from data_pipeline import rendering
 from data_pipeline.notes import Notes
 from data_pipeline.song import Song, SongKey
-from data_pipeline.sources.artificial import harmony
+from data_pipeline.sources.artificial import combined, harmony, rhythm, timbre
 from data_pipeline.sources.artificial.score import SECONDS, ArtificialScore
 
 # Composers: (random generator, whether programs are those held out for `test_timbre`) -> score.
-COMPOSERS: dict[str, Callable[[np.random.Generator, bool], ArtificialScore]] = {'a1': harmony.compose}
-PATTERN_NAMES: dict[str, tuple[str, ...]] = {'a1': harmony.PATTERNS}
+COMPOSERS: dict[str, Callable[[np.random.Generator, bool], ArtificialScore]] = {
+  'a1': harmony.compose,
+  'a2': timbre.compose,
+  'a3': rhythm.compose,
+  'a4': combined.compose,
+}
+PATTERN_NAMES: dict[str, tuple[str, ...]] = {
+  'a1': harmony.PATTERNS,
+  'a2': timbre.PATTERNS,
+  'a3': rhythm.PATTERNS,
+  'a4': combined.PATTERNS,
+}
+# Training songs where the default is too few: a network memorises a few hundred mixes of two instruments.
+_TRAINING_SONGS = {'a2': 800, 'a4': 1200}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +78,11 @@ class Artificial:
       patterns=score.patterns,
       pattern=pattern,
     )
+
+
+def standard(name: str) -> Artificial:
+  """The set of that name at its size."""
+  return Artificial(name, train=_TRAINING_SONGS.get(name, Artificial.train))
 
 
 def _render(notes: Notes) -> np.ndarray:

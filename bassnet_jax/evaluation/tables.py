@@ -1,0 +1,23 @@
+"""Reads songs for a report, and writes figures as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from data_pipeline import features as ft
+from data_pipeline.features import Features
+
+
+def load_songs(paths: Sequence[str]) -> list[Features]:
+  return [ft.load(path) for path in paths]
+
+
+def with_interval(values: dict[str, Any], name: str) -> str:
+  """'0.500 [0.400, 0.600]' of a figure and its `_ci95`; nothing where it is missing."""
+  if name not in values:
+    return ''
+  if f'{name}_ci95' not in values:
+    return f'{values[name]:.3f}'
+  low, high = values[f'{name}_ci95']
+  return f'{values[name]:.3f} [{low:.3f}, {high:.3f}]'

@@ -1,0 +1,130 @@
+"""Weights that come with the package: `python -m bassnet_jax.packaged --checkpoint=WORKDIR --name=short` puts a trained run there.
+
+A packaged model is a folder `bassnet_jax/weights/<name>/`: `weights.npz`, the parameters in float16 (no pickle: reading it runs nothing),
+`description.json`, what the checkpoint says of itself, and what lies beside it: calibration, latent density, the report's figures.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import zipfile
+from typing import Any
+
+import numpy as np
+from absl import app, flags
+
+FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'weights')
+DEFAULT = 'short'
+WEIGHTS_FILE = 'weights.npz'
+DESCRIPTION_FILE = 'description.json'
+_METRICS_FILE = 'metrics.json'
+_SEPARATOR = '/'
+
+
+def names() -> list[str]:
+  """The models that came with this package."""
+  if not os.path.isdir(FOLDER):
+    return []
+  return sorted(name for name in os.listdir(FOLDER) if is_packaged(path(name)))
+
+
+def path(name: str = DEFAULT) -> str:
+  """The folder of a packaged model, there or not."""
+  return os.path.join(FOLDER, name)
+
+
+def is_packaged(folder: str) -> bool:
+  """Whether a folder holds a packaged model (a workdir doesn't)."""
+  return os.path.exists(os.path.join(folder, WEIGHTS_FILE))
+
+
+def write(folder: str, params: Any, description: dict[str, Any]) -> None:
+  """Writes parameters and description into a folder.
+
+  Args:
+    params: nested dicts of arrays, as `checkpoints.load_params` gives them.
+    description: JSON values; its `step` is that of the parameters.
+
+  Raises:
+    ValueError: a parameter is beyond float16 or not a number.
+  """
+  os.makedirs(folder, exist_ok=True)
+  arrays = {}
+  for name, value in _flatten(params):
+    with np.errstate(over='ignore'):
+      arrays[name] = np.asarray(value).astype(np.float16)
+    if not np.isfinite(arrays[name]).all():
+      raise ValueError(f'the parameter {name} has values that float16 cannot hold; the model cannot be packaged')
+  weights, text = os.path.join(folder, WEIGHTS_FILE), os.path.join(folder, DESCRIPTION_FILE)
+  with open(text + '.tmp', 'w', encoding='utf-8') as file:
+    json.dump(description, file)
+  with open(weights + '.tmp', 'wb') as file:
+    np.savez(file, **arrays)
+  os.replace(text + '.tmp', text)
+  os.replace(weights + '.tmp', weights)  # last: a folder with weights is whole
+
+
+def read(folder: str) -> tuple[Any, dict[str, Any], int]:
+  """Parameters (float32), description and step of a packaged model.
+
+  Raises:
+    ValueError: the files are damaged.
+  """
+  try:
+    with open(os.path.join(folder, DESCRIPTION_FILE), encoding='utf-8') as file:
+      description = json.load(file)
+    with np.load(os.path.join(folder, WEIGHTS_FILE), allow_pickle=False) as stored:
+      params: dict[str, Any] = {}
+      for name in stored.files:
+        *parents, last = name.split(_SEPARATOR)
+        node = params
+        for parent in parents:
+          node = node.setdefault(parent, {})
+        node[last] = stored[name].astype(np.float32)
+    return params, description, int(description['step'])
+  except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    raise ValueError(f'{folder}: the packaged model is damaged or incomplete ({error}). Install the package anew.') from error
+
+
+def _flatten(tree: Any, prefix: str = '') -> list[tuple[str, Any]]:
+  if not isinstance(tree, dict):
+    return [(prefix, tree)]
+  return [leaf for key, value in sorted(tree.items()) for leaf in _flatten(value, f'{prefix}{_SEPARATOR}{key}' if prefix else key)]
+
+
+def pack(checkpoint: str, name: str) -> str:
+  """Packs the newest checkpoint of a workdir under a name. Returns the folder."""
+  from bassnet_jax import checkpoints, latent_density, trained
+
+  params, description, step = checkpoints.load_params(checkpoint)
+  folder = path(name)
+  write(folder, params, description | {'step': step})
+  beside = (trained.CALIBRATION_FILE, latent_density.FILE, os.path.join('report', _METRICS_FILE))
+  for source in (os.path.join(checkpoint, file) for file in beside):
+    if os.path.exists(source):
+      shutil.copyfile(source, os.path.join(folder, os.path.basename(source)))
+    else:
+      print(f'{source} is missing: the packaged model goes without it')
+  return folder
+
+
+def main(_) -> None:
+  try:
+    if not _CHECKPOINT.value:
+      raise ValueError('give --checkpoint=WORKDIR, the --workdir of a training run')
+    folder = pack(os.path.abspath(_CHECKPOINT.value), _NAME.value)
+  except (ValueError, OSError) as error:
+    print(f'error: {error}', file=sys.stderr)
+    sys.exit(2)
+  size = sum(os.path.getsize(os.path.join(folder, file)) for file in os.listdir(folder))
+  print(f'packaged: {folder}, {size / 1e6:.1f} MB')
+
+
+if __name__ == '__main__':
+  # Only here: other commands of this package have flags of the same names.
+  _CHECKPOINT = flags.DEFINE_string('checkpoint', None, 'Workdir of a training run.')
+  _NAME = flags.DEFINE_string('name', DEFAULT, 'What the packaged model is called.')
+  app.run(main)

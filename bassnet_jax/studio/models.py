@@ -1,0 +1,112 @@
+"""The trained models that the studio offers: where they come from, and loading each when it is first wanted."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+from collections.abc import Sequence
+
+from bassnet_jax.studio.limits import StudioError
+
+WEIGHTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'weights')
+TRAIN = 'python -m bassnet_jax.main --experiment=pr_window64 --preset=laptop --workdir=workdir --data_dir=data'
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+  """A model that can be chosen.
+
+  Attributes:
+    id: what requests call it.
+    name: what the page shows.
+    path: of the checkpoint.
+  """
+
+  id: str
+  name: str
+  path: str
+
+
+def find(checkpoints: Sequence[str]) -> list[Choice]:
+  """The models named, or the ones that come with the package.
+
+  Raises:
+    StudioError: there is none; the message says which command trains one.
+  """
+  paths = list(checkpoints)
+  if not paths and os.path.isdir(WEIGHTS):
+    paths = [os.path.join(WEIGHTS, name) for name in sorted(os.listdir(WEIGHTS)) if not name.startswith(('.', '_'))]
+    paths = [path for path in paths if os.path.isdir(path) or path.endswith(('.npz', '.msgpack', '.safetensors'))]
+  if not paths:
+    raise StudioError(
+      f'There is no trained model: none came with this package, and --checkpoint was not given. This trains one in minutes: {TRAIN} '
+      '- then start the studio with --checkpoint=workdir.'
+    )
+  for path in paths:
+    if '://' not in path and not os.path.exists(path):
+      raise StudioError(f'{path}: there is no such checkpoint. Give the --workdir of a training run. This trains one in minutes: {TRAIN}')
+  names = [os.path.splitext(os.path.basename(os.path.normpath(path)))[0] for path in paths]
+  return [Choice(str(i), name, path) for i, (name, path) in enumerate(zip(names, paths, strict=True))]
+
+
+class Shelf:
+  """Loads models once each; safe to use from several threads."""
+
+  def __init__(self, choices: Sequence[Choice]):
+    self.choices = {choice.id: choice for choice in choices}
+    self._loaded: dict = {}
+    self._lock = threading.Lock()
+
+  @property
+  def first(self) -> str:
+    return next(iter(self.choices))
+
+  def loaded(self, model_id: str) -> bool:
+    return model_id in self._loaded
+
+  def get(self, model_id: str):
+    """The `TrainedModel`; loads and compiles it the first time, which takes seconds.
+
+    Raises:
+      StudioError: there is no such model, or it can't be loaded.
+    """
+    if model_id not in self.choices:
+      raise StudioError('There is no such model. Choose one of the list.', 404)
+    with self._lock:
+      if model_id not in self._loaded:
+        self._loaded[model_id] = _load(self.choices[model_id].path)
+      return self._loaded[model_id]
+
+  def describe(self, model_id: str) -> dict:
+    """What the page is told of a model: its own settings and the distribution behind the plane."""
+    from bassnet_jax import latent_density
+
+    model, choice = self.get(model_id), self.choices[model_id]
+    folder = choice.path if os.path.isdir(choice.path) else os.path.dirname(choice.path)
+    folder = os.path.dirname(os.path.abspath(folder)) if os.path.basename(os.path.abspath(folder)) == 'checkpoints' else folder
+    try:
+      density = latent_density.read(folder)
+    except latent_density.DensityError as error:
+      raise StudioError(str(error), 500) from error
+    return {
+      'id': choice.id,
+      'name': choice.name,
+      'experiment': model.experiment.name,
+      'step': int(model.describe.get('step', 0)),
+      'onset_threshold': model.onset_threshold,
+      'default_z': list(model.default_z),
+      'licences': model.describe.get('licences', []),
+      'density': density.describe(),
+    }
+
+
+def _load(path: str):
+  from bassnet_jax import trained
+
+  try:
+    model = trained.TrainedModel.load(path)
+  except trained.CheckpointError as error:
+    raise StudioError(f'The model cannot be used. {error}', 500) from error
+  model.warm_up()
+  return model

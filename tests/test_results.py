@@ -1,0 +1,227 @@
+"""RESULTS.md: what may share a row, intervals, and a page from whatever exists."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from test_plots import looks_drawn
+
+from bassnet_jax.evaluation import planes, results, results_page
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PATTERNS = ('root', 'third', 'fifth')
+
+
+def add(root, experiment, seed, svm=0.9, steps=100, plane=True, **run):
+  """One finished run."""
+  folder = root / experiment / str(seed)
+  folder.mkdir(parents=True)
+  control = {'note_f1': svm - 0.1, 'note_f1_ci95': [svm - 0.2, svm], 'pattern': svm, 'pattern_ci95': [svm - 0.1, svm + 0.1], 'frame': 0.7}
+  control |= {'matrix': np.eye(3).tolist(), 'switch_seconds': None if seed == 1 else 0.25}
+  metrics = {
+    'latent': {'svm': svm, 'knn': svm, 'mix_only': 0.3, 'chance': 1 / 3, 'stability_ratio': 0.1},
+    'control': control,
+    'control_blind': {'note_f1': 0.3, 'pattern': 1 / 3},
+    'test_timbre.control': {'pattern': svm - 0.05, 'note_f1': 0.5, 'frame': 0.5},
+    'run': {'experiment': experiment, 'seed': seed, 'steps': steps, 'commit': 'abcdef0123456789', 'seconds': 60.0}
+    | {
+      'windows_per_second': 50.0,
+      'data_wait': 0.0,
+      'preset': 'laptop',
+      'settings': [],
+      'hardware': 'a processor',
+      'command': 'python -m x',
+    }
+    | run,
+  }
+  (folder / 'metrics.json').write_text(json.dumps(metrics))
+  if plane:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, 300)
+    centres = np.array([[1, 0], [-1, 1], [0, -2.0]]) @ np.linalg.qr(rng.normal(size=(2, 2)))[0] * rng.uniform(0.2, 5)
+    planes.save(planes.sample(centres[labels] + rng.normal(0, 0.02, (300, 2)), labels, PATTERNS), str(folder / planes.FILE))
+  return folder
+
+
+def page(root) -> str:
+  with open(results_page.write(str(root), {'a1_window64': 'The default.'})) as file:
+    return file.read()
+
+
+def row_of(text: str, *beginnings: str) -> list[list[str]]:
+  """Cells of the table lines that begin with these cells."""
+  lines = [[cell.strip() for cell in line.strip('|').split('|')] for line in text.splitlines() if line.startswith('| ')]
+  return [cells for cells in lines if tuple(cells[: len(beginnings)]) == beginnings]
+
+
+def test_the_interval_is_student_s():
+  """Of 1, 2, 3: mean 2, standard error 1/sqrt(3), t(0.975, 2) = 4.30265."""
+  assert results.t_interval([1, 2, 3]) == pytest.approx((2 - 4.30265 / 3**0.5, 2 + 4.30265 / 3**0.5), abs=1e-4)
+  with pytest.raises(ValueError, match='needs two at least'):
+    results.t_interval([1.0])
+
+
+def test_it_holds_the_true_mean_in_95_of_100_sweeps():
+  rng = np.random.default_rng(0)
+  held = [low < 0.5 < high for low, high in (results.t_interval(rng.normal(0.5, 0.1, 3)) for _ in range(4000))]
+  assert np.mean(held) == pytest.approx(0.95, abs=0.015)
+
+
+def test_means_over_seeds_and_the_interval_within_a_single_run(tmp_path):
+  for seed, svm in enumerate((0.8, 0.9, 1.0)):
+    add(tmp_path, 'a1_window64', seed, svm)
+  add(tmp_path, 'a2_window64', 0, 0.8)
+  three, one = results.rows(results.read(str(tmp_path))[0])
+  low, high = results.t_interval([0.8, 0.9, 1.0])
+  assert str(results.estimate(three, 'control.pattern')) == f'0.900 [{low:.3f}, {high:.3f}]'
+  assert str(results.estimate(one, 'control.pattern')) == '0.800 [0.700, 0.900] within run'
+  assert str(results.estimate(one, 'latent.svm')) == '0.800'
+  assert str(results.estimate(one, 'test_timbre.control.pattern')) == '0.750'
+  assert str(results.estimate(three, 'control.switch_seconds')) == '0.250 [0.250, 0.250]; never in 1 of 3'
+  assert str(results.estimate(three, 'music.z_fixed.note_pc_f1')) == ''
+
+
+def test_what_was_trained_otherwise_never_shares_a_row(tmp_path):
+  add(tmp_path, 'a1_window64', 0, 0.5)
+  add(tmp_path, 'a1_window64', 1, 0.7)
+  add(tmp_path, 'a1_window64', 2, 0.9, steps=6000, preset='full')
+  add(tmp_path, 'a1_window64', 3, 0.9, settings=['loss.kl=0.1'])
+  add(tmp_path, 'a1_window64_nostability', 0, 0.4, steps=6000, preset='full')
+  rows = results.rows(results.read(str(tmp_path))[0])
+  assert [(row.experiment, row.conditions.steps, row.conditions.settings, row.seeds) for row in rows] == [
+    ('a1_window64', 100, '', (0, 1)),
+    ('a1_window64', 100, 'loss.kl=0.1', (3,)),
+    ('a1_window64', 6000, '', (2,)),
+    ('a1_window64_nostability', 6000, '', (0,)),
+  ]
+  with pytest.raises(ValueError, match='were not trained alike'):
+    results.difference(rows[0], rows[3], 'latent.svm')
+  text = page(tmp_path)
+  assert [cells[2:5] for cells in row_of(text, 'a1: harmony', '64')[:3]] == [
+    ['100', 'laptop', '2'],
+    ['100', 'laptop, `loss.kl=0.1`', '1'],
+    ['6,000', 'full', '1'],
+  ]
+  assert 'a1: harmony, window 64; 6,000 steps, preset full' in text and 'a1: harmony, window 64; 100 steps' not in text
+  assert 'Rows without a counterpart trained alike: `a1_window64` (100 steps, preset laptop); `a1_window64` (100 steps, preset lap' in text
+
+
+@pytest.mark.parametrize(
+  ('default', 'without', 'expected'),
+  [
+    ((0.9, 0.92, 0.91), (0.5, 0.51, 0.49), 'supported'),
+    ((0.5, 0.51, 0.49), (0.9, 0.92, 0.91), 'contradicted'),
+    ((0.5, 0.9, 0.7), (0.6, 0.7, 0.8), 'not decided'),
+    ((1.0, 1.0), (1.0, 1.0), 'not decided'),
+    ((0.9,), (0.1,), 'one seed'),
+  ],
+)
+def test_the_ablation_is_paired_by_seed_and_named(tmp_path, default, without, expected):
+  root = tmp_path / 'results'
+  for name, values in (('a3_window64', default), ('a3_window64_nostability', without)):
+    for seed, svm in enumerate(values):
+      add(root, name, seed, svm, plane=False)
+  (cells,) = row_of(page(root), 'nostability')
+  assert cells[7].startswith(f'{np.mean(default) - np.mean(without):+.3f}') and cells[8] == expected
+
+
+def test_other_variants_are_no_evidence_on_stability(tmp_path):
+  root = tmp_path / 'results'
+  add(root, 'a1_window64', 0)
+  add(root, 'a1_window64_nogate', 0)
+  text = page(root)
+  before, after = text.split('## Further ablations')
+  assert 'No figures yet: it needs rows with the constraint' in before and not row_of(before, 'nogate') and row_of(after, 'nogate')
+
+
+def test_planes_of_three_seeds_are_aligned_and_drawn(tmp_path):
+  root = tmp_path / 'results'
+  for seed in range(3):
+    add(root, 'a1_window64', seed)
+    add(root, 'a1_window64_nostability', seed)
+  text = page(root)
+  (cells,) = [cells for cells in row_of(text, 'a1_window64', '100', 'laptop') if len(cells) == 7]
+  assert cells[3:5] == ['0', '2'] and cells[5].startswith('0.000') and cells[6].startswith('1.000')
+  pictures = [line.partition('](')[2].rstrip(')') for line in text.splitlines() if line.startswith('![')]
+  assert len(pictures) == 2 and all(looks_drawn(tmp_path / name) for name in pictures)
+
+
+def test_pictures_of_an_earlier_page_go(tmp_path):
+  root = tmp_path / 'results'
+  add(root, 'a1_window64', 0)
+  page(root)
+  assert len(os.listdir(root / 'figures')) == 2
+  shutil.rmtree(root / 'a1_window64')
+  add(root, 'a1_window64', 0, steps=200)
+  page(root)
+  assert sorted(name.rpartition('_')[0] for name in os.listdir(root / 'figures')) == [
+    f'{kind}_a1_window64_200_steps' for kind in ('control', 'planes')
+  ]
+
+
+def test_maps_of_music_stand_under_their_claims(tmp_path):
+  root = tmp_path / 'results'
+  axis = np.linspace(-3, 3, 9)
+  for seed in range(2):
+    folder = root / 'pr_window64' / str(seed)
+    folder.mkdir(parents=True)
+    slope = np.add.outer(axis, 0 * axis)
+    maps = {'diatonic': 0.6 + 0.1 * slope, 'diatonic_mismatched': 0.5 + 0 * slope, 'onset_density': 3 - slope, 'register': 35 + slope}
+    listed = {name: values.round(4).tolist() for name, values in maps.items()}
+    listed['register'][0][0] = None
+    plane = {'axis': axis.tolist(), 'maps': listed, 'truth': {'diatonic': 0.85, 'diatonic_ci95': [0.8, 0.9]}, 'permutation': {'p': 0.002}}
+    music = {rung: {'note_pc_f1': 0.4, 'diatonic_rate': 0.8} for rung in ('z_fixed', 'truth')}
+    run = {'experiment': 'pr_window64', 'seed': seed, 'steps': 10}
+    (folder / 'metrics.json').write_text(json.dumps({'plane': plane, 'music': music, 'run': run}))
+  text = page(root)
+  diatonic, positions = text.split('## (c)')[1].split('## (d)')
+  (cells,) = row_of(diatonic, 'pr_window64')
+  assert cells[4].startswith('0.300') and cells[5].startswith('0.900') and cells[8:] == ['0.0020', 'supported (p < 0.01)']
+  (cells,) = row_of(positions.split('## (e)')[0], 'pr_window64')
+  assert cells[9] == '0.00 to 6.00'
+  assert looks_drawn(root / 'figures' / 'maps_pr_window64_10_0.png')
+
+
+def test_an_empty_folder_says_so_under_every_claim(tmp_path):
+  text = page(tmp_path / 'results')
+  for claim in 'abcde':
+    assert text.count(f'## ({claim})') == 1
+  assert 'No run yet of a1 (harmony), a2 (timbre), a3 (rhythm), a4 (harmony, timbre and rhythm together).' in text
+  assert text.count('No figures yet') == 5 and 'No examples page yet.' in text
+
+
+def test_the_committed_results_can_be_read(tmp_path):
+  shutil.copytree(os.path.join(ROOT, 'results'), tmp_path / 'results')
+  found, _ = results.read(str(tmp_path / 'results'))
+  text = page(tmp_path / 'results')
+  assert len(row_of(text.split('## Every run')[1], 'experiment')) == 1
+  for result in found:
+    (cells,) = row_of(text.split('## Every run')[1], result.experiment, str(result.seed))
+    assert cells[2] == f'{result.run("steps"):,}' and cells[4] == f'`{result.run("commit")[:10]}`'
+    if result.run('hardware') is None:
+      assert cells[5] == results.NOT_RECORDED
+
+
+def test_failures_are_listed(tmp_path):
+  folder = tmp_path / 'results' / 'a1_window64' / '4'
+  folder.mkdir(parents=True)
+  (folder / 'failure.json').write_text(json.dumps({'message': 'exit code 2: error: a | b'}))
+  assert row_of(page(tmp_path / 'results').split('## Runs that failed')[1], 'a1_window64', '4')
+
+
+def test_a_result_in_the_wrong_folder_or_damaged_is_named(tmp_path):
+  folder = add(tmp_path, 'a1_window64', 0, plane=False)
+  shutil.copytree(folder, tmp_path / 'a1_window64' / '1')
+  with pytest.raises(ValueError, match=r'is of a1_window64, seed 0\. Move it'):
+    results.read(str(tmp_path))
+  (tmp_path / 'a1_window64' / '1' / 'metrics.json').write_text('{"run":')
+  with pytest.raises(ValueError, match=r'is not JSON .*remove it, and the sweep makes it again'):
+    results.read(str(tmp_path))
+
+
+def test_names_of_experiments():
+  assert results.family('a1_window64_nostability') == ('a1', 64, 'nostability')
+  assert results.family('pr_harm_window512') == ('pr_harm', 512, 'default')
+  assert results.family('mine') == ('mine', 0, 'default')
