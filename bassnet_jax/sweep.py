@@ -162,15 +162,13 @@ def is_done(plan: Plan, name: str, seed: int) -> bool:
 
 def run_group(plan: Plan, name: str, seeds: Sequence[int]) -> list[int]:
   """Trains (or goes on), evaluates and publishes seeds of one experiment; returns those that failed."""
-  from bassnet_jax.train_seeds import DIVERGED_FILE
-
   failed: dict[int, str] = {}
   if len(seeds) > 1:
     listed, where = ','.join(map(str, seeds)), os.path.join(plan.workdir, name)
     command = ['-m', 'bassnet_jax.train_seeds', *plan.arguments(name), f'--seeds={listed}', f'--workdir={where}', *plan.folders()]
     code, words = _process(command)
     if code != 0:
-      diverged = {seed: _text(os.path.join(plan.run_folder(name, seed), DIVERGED_FILE)) for seed in seeds}
+      diverged = {seed: _text(os.path.join(plan.run_folder(name, seed), results.DIVERGED_FILE)) for seed in seeds}
       failed = {seed: why for seed, why in diverged.items() if why} if code == 1 else {}
       failed = failed or dict.fromkeys(seeds, f'training seeds {listed} together, exit code {code}: {words}')
   for seed in seeds:

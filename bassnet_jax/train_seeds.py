@@ -27,13 +27,11 @@ from bassnet_jax import model as networks
 from bassnet_jax import run_control, scalar_log, train
 from bassnet_jax.checkpoints import Checkpoints
 from bassnet_jax.config import Experiment
+from bassnet_jax.evaluation.results import DIVERGED_FILE
 from bassnet_jax.inputs import resident
 from bassnet_jax.inputs.corpus import Corpus
 from bassnet_jax.train import TrainState
 from data_pipeline.progress import Progress
-
-DIVERGED_FILE = 'diverged.txt'
-"""In the workdir of a seed whose loss stopped being finite: what went wrong. The other seeds go on."""
 
 
 class Stepper:
