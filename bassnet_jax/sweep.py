@@ -252,9 +252,9 @@ def publish(plan: Plan, name: str, seed: int) -> None:
 def record_failure(plan: Plan, name: str, seed: int, message: str) -> None:
   """Reports a failed run and keeps its message, without this machine's folders, among the results."""
   print(f'sweep: {name}, seed {seed} failed: {message}\nsweep: going on', file=sys.stderr, flush=True)
-  folders = {plan.workdir: 'WORKDIR', plan.data_dir: 'DATA_DIR', plan.results: 'RESULTS', plan.manual_dir or plan.data_dir: 'MANUAL_DIR'}
-  for path, word in (folders | {os.getcwd(): '.', os.path.expanduser('~'): '~'}).items():
-    message = message.replace(path, word)
+  folders = [(plan.workdir, 'WORKDIR'), (plan.data_dir, 'DATA_DIR'), (plan.results, 'RESULTS'), (plan.manual_dir, 'MANUAL_DIR')]
+  for path, word in [*folders, (os.getcwd(), '.'), (os.path.expanduser('~'), '~')]:
+    message = message.replace(path, word) if path else message
   os.makedirs(plan.result_folder(name, seed), exist_ok=True)
   _write_json(os.path.join(plan.result_folder(name, seed), results.FAILURE_FILE), {'message': message, 'command': plan.command(name, seed)})
 
