@@ -162,15 +162,13 @@ def is_done(plan: Plan, name: str, seed: int) -> bool:
 
 def run_group(plan: Plan, name: str, seeds: Sequence[int]) -> list[int]:
   """Trains (or goes on), evaluates and publishes seeds of one experiment; returns those that failed."""
-  from bassnet_jax.train_seeds import DIVERGED_FILE
-
   failed: dict[int, str] = {}
   if len(seeds) > 1:
     listed, where = ','.join(map(str, seeds)), os.path.join(plan.workdir, name)
     command = ['-m', 'bassnet_jax.train_seeds', *plan.arguments(name), f'--seeds={listed}', f'--workdir={where}', *plan.folders()]
     code, words = _process(command)
     if code != 0:
-      diverged = {seed: _text(os.path.join(plan.run_folder(name, seed), DIVERGED_FILE)) for seed in seeds}
+      diverged = {seed: _text(os.path.join(plan.run_folder(name, seed), results.DIVERGED_FILE)) for seed in seeds}
       failed = {seed: why for seed, why in diverged.items() if why} if code == 1 else {}
       failed = failed or dict.fromkeys(seeds, f'training seeds {listed} together, exit code {code}: {words}')
   for seed in seeds:
@@ -254,9 +252,9 @@ def publish(plan: Plan, name: str, seed: int) -> None:
 def record_failure(plan: Plan, name: str, seed: int, message: str) -> None:
   """Reports a failed run and keeps its message, without this machine's folders, among the results."""
   print(f'sweep: {name}, seed {seed} failed: {message}\nsweep: going on', file=sys.stderr, flush=True)
-  folders = {plan.workdir: 'WORKDIR', plan.data_dir: 'DATA_DIR', plan.results: 'RESULTS', plan.manual_dir or plan.data_dir: 'MANUAL_DIR'}
-  for path, word in (folders | {os.getcwd(): '.', os.path.expanduser('~'): '~'}).items():
-    message = message.replace(path, word)
+  folders = [(plan.workdir, 'WORKDIR'), (plan.data_dir, 'DATA_DIR'), (plan.results, 'RESULTS'), (plan.manual_dir, 'MANUAL_DIR')]
+  for path, word in [*folders, (os.getcwd(), '.'), (os.path.expanduser('~'), '~')]:
+    message = message.replace(path, word) if path else message
   os.makedirs(plan.result_folder(name, seed), exist_ok=True)
   _write_json(os.path.join(plan.result_folder(name, seed), results.FAILURE_FILE), {'message': message, 'command': plan.command(name, seed)})
 

@@ -27,13 +27,11 @@ from bassnet_jax import model as networks
 from bassnet_jax import run_control, scalar_log, train
 from bassnet_jax.checkpoints import Checkpoints
 from bassnet_jax.config import Experiment
+from bassnet_jax.evaluation.results import DIVERGED_FILE
 from bassnet_jax.inputs import resident
 from bassnet_jax.inputs.corpus import Corpus
 from bassnet_jax.train import TrainState
 from data_pipeline.progress import Progress
-
-DIVERGED_FILE = 'diverged.txt'
-"""In the workdir of a seed whose loss stopped being finite: what went wrong. The other seeds go on."""
 
 
 class Stepper:
@@ -188,6 +186,7 @@ class _Group:
     )
     step, terms, pending, note = begun, None, None, ''
     marked_at, marked_step = time.monotonic(), begun
+    settled: tuple[int, float, float] | None = None  # step, time and processor time after the first report: compiled
     with contextlib.ExitStack() as stack:
       logs = {seed: stack.enter_context(scalar_log.ScalarLog(self._workdirs[seed], begun)) for seed in self._seeds}
       label = f'training {len(self._seeds)} seeds'
@@ -214,11 +213,16 @@ class _Group:
           speed = {'windows_per_second': (step - marked_step) * batch_size / max(elapsed, 1e-9), 'data_wait': 0.0}
           marked_at, marked_step = time.monotonic(), step
           pending = (step, terms, speed)
+          settled = settled or (step, time.monotonic(), time.process_time())
           if losses:
             note = f'loss {" ".join(f"{loss:.3f}" for loss in losses)}, {len(self._seeds)} x {speed["windows_per_second"]:.0f} windows/s'
         progress.update(taken, note)
       for seed in self._seeds:
         self._checkpoints[seed].wait()
+    if settled is not None and step > settled[0]:
+      windows = (step - settled[0]) * len(self._seeds) * batch_size
+      elapsed, used = time.monotonic() - settled[1], time.process_time() - settled[2]
+      print(f'{len(self._seeds)} seeds: {windows / elapsed:.0f} windows/s together, {1000 * used / windows:.2f} ms of processor a window')
     return self._failed
 
   def _values(self, terms: Any) -> dict[int, dict[str, float]]:

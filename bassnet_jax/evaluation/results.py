@@ -16,6 +16,8 @@ from bassnet_jax.evaluation import planes
 
 METRICS_FILE = 'metrics.json'
 FAILURE_FILE = 'failure.json'
+DIVERGED_FILE = 'diverged.txt'
+"""In the workdir of a seed whose loss stopped being finite while others trained beside it: what went wrong."""
 NOT_RECORDED = 'not recorded'
 DEFAULT_VARIANT = 'default'
 

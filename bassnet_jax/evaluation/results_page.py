@@ -243,9 +243,7 @@ def _stability(page: Document, rows: Sequence[Row]) -> None:
   compared = {key: [row for row in found if row.family[2] in (DEFAULT_VARIANT, *STABILITY)] for key, found in compared.items()}
   compared = {key: found for key, found in compared.items() if len(found) > 1}
   if not compared:
-    page.text(
-      'No figures yet: it needs a row with the constraint and one without, trained alike (`a?_window64`, `a?_window64_nostability`).'
-    )
+    page.text('No figures yet: it needs rows with the constraint and without, trained alike (`a?_window64`, `a?_window64_nostability`).')
   else:
     page.text(
       'Each table holds rows trained alike. The claim is that the default minus a row with less of the constraint is positive; '
