@@ -1,7 +1,9 @@
 """The studio in a real browser: what a person does with it, and what it sounds like. Needs Chromium and playwright."""
 
 import base64
+import itertools
 import json
+import pathlib
 import shutil
 import threading
 import time
@@ -103,7 +105,7 @@ def drag(page, *points, pause=0.03, steps=12) -> None:
   pixels = [(box['x'] + box['width'] * (0.5 + x / reach / 2), box['y'] + box['height'] * (0.5 - y / reach / 2)) for x, y in points]
   page.mouse.move(*pixels[0])
   page.mouse.down()
-  for start, end in zip(pixels, pixels[1:], strict=False):
+  for start, end in itertools.pairwise(pixels):
     for step in range(1, steps + 1):
       page.mouse.move(*(a + (b - a) * step / steps for a, b in zip(start, end, strict=True)))
       time.sleep(pause)
@@ -146,7 +148,7 @@ def tracks(tmp_path) -> dict[str, bytes]:
     'Keys.wav': studio_model.write(tmp_path / 'keys.wav', studio_model.chords(SECONDS)),
     'Drums.wav': studio_model.write(tmp_path / 'drums.wav', studio_model.clicks(SECONDS)),
   }
-  return {name: open(path, 'rb').read() for name, path in paths.items()}
+  return {name: pathlib.Path(path).read_bytes() for name, path in paths.items()}
 
 
 def test_a_musician_uses_it(page, tracks, tmp_path):
@@ -154,7 +156,8 @@ def test_a_musician_uses_it(page, tracks, tmp_path):
     """() => {
       window.seen = [];
       const watch = () => !document.querySelector('#busy').hidden && seen.push(document.querySelector('#busy-text').textContent);
-      new MutationObserver(watch).observe(document.querySelector('#busy'), { attributes: true, childList: true, subtree: true, characterData: true });
+      const all = { attributes: true, childList: true, subtree: true, characterData: true };
+      new MutationObserver(watch).observe(document.querySelector('#busy'), all);
     }"""
   )
   drop(page, tracks)
@@ -191,7 +194,7 @@ def test_a_musician_uses_it(page, tracks, tmp_path):
   page.click('#record')
   notes = settled(page)
   path = page.evaluate('() => studio.moves.points')
-  assert len(path) > 10 and all(a[0] < b[0] for a, b in zip(path, path[1:], strict=False))
+  assert len(path) > 10 and all(a[0] < b[0] for a, b in itertools.pairwise(path))
   assert len({note['pitch'] for note in notes}) >= 2  # the line follows the moves
   expected = [np.interp(note['onset'], [p[0] for p in path], [p[1] for p in path]) for note in notes]
   assert sum(abs(studio_model.pitch_of(x) - note['pitch']) <= 1 for x, note in zip(expected, notes, strict=True)) == len(notes)
@@ -209,7 +212,7 @@ def test_a_musician_uses_it(page, tracks, tmp_path):
   np.testing.assert_allclose(midi.onset, [note['onset'] for note in notes], atol=0.002)
   bass, rate = soundfile.read(saved['bass'])
   assert rate == 22_050 and len(bass) == SECONDS * rate and np.abs(bass).max() > 0.01
-  assert [[row['time'], row['x'], row['y']] for row in json.load(open(saved['path']))] == path
+  assert [[row['time'], row['x'], row['y']] for row in json.loads(pathlib.Path(saved['path']).read_text())] == path
   assert zipfile.is_zipfile(saved['project'])
 
   page.reload()
@@ -259,9 +262,10 @@ DRAGGING = """async () => {
     const notes = [];
     for (let n = 0; n < 2 * seconds; n += 1) {
       const onset = 0.1 + n / 2 + 0.02 * (random(n) - 0.5);
-      notes.push({ onset, offset: onset + 0.25 + 0.2 * random(n + 50), hertz: 60 + 60 * random(99), pitch: 40, velocity: 90, first: Math.floor(onset * 80), frames: 40, place: 0, id, open: false });
+      const offset = onset + 0.25 + 0.2 * random(n + 50), hertz = 60 + 60 * random(99);
+      notes.push({ onset, offset, hertz, pitch: 40, velocity: 90, first: Math.floor(onset * 80), frames: 40, place: 0, id, open: false });
     }
-    const kept = whole ? notes : notes.filter((note) => note.onset >= from - 0.05 && note.onset < from + 1.6);
+    const kept = whole ? notes : notes.filter(({ onset }) => onset >= from - 0.05 && onset < from + 1.6);
     const codes = new Uint8Array(48 * 40 * kept.length);
     kept.forEach((note, i) => {
       note.place = i * 48 * 40;
