@@ -55,9 +55,7 @@ def _wait(page, condition: str, seconds: float) -> float:
   begin = time.perf_counter()
   while not page.evaluate(condition):
     if time.perf_counter() - begin > seconds:
-      raise BenchmarkError(
-        f'The page was not ready within {seconds:.0f} s ({condition}). It says: {page.inner_text("#banner") or "nothing"}'
-      )
+      raise BenchmarkError(f'Not within {seconds:.0f} s: {condition}. It says: {page.inner_text("#banner") or "nothing"}')
     time.sleep(0.01)
   return time.perf_counter() - begin
 
