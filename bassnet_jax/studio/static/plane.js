@@ -86,6 +86,7 @@ export class Plane extends EventTarget {
   setDensity(density) {
     this.density = density;
     this.reach = density.reach;
+    document.querySelector('#map option[value=data]').textContent = density.source === 'training' ? 'Training songs' : 'Where songs lie';
     this.show(...this.z);
     this.draw();
   }
@@ -123,7 +124,7 @@ export class Plane extends EventTarget {
       for (let row = 0; row < density.size; row += 1) {
         for (let column = 0; column < density.size; column += 1) {
           const value = density.cells[(density.size - 1 - row) * density.size + column] / 255;
-          picture.data.set([...ramp(Math.sqrt(value) * 0.8, colours.dark, false), 255], 4 * (row * density.size + column));
+          picture.data.set([...ramp(value ** 0.6 * 0.82, colours.dark, false), 255], 4 * (row * density.size + column));
         }
       }
       this.legend.textContent = density.source === 'training' ? 'Bright: where training songs lie' : 'Bright: where the model expects songs (prior)';
