@@ -283,7 +283,9 @@ def test_an_input_position_is_refused_by_another_number_of_processes(tmp_path, m
     saved.restore(2, state, position)
     assert position.at == 7
     monkeypatch.setattr(checkpoints, '_process_name', lambda: 'process_0_of_2')
-    with pytest.raises(CheckpointError, match=r'position of process_0_of_1; this run is process_0_of_2.*Go on with as many processes'):
+    with pytest.raises(
+      CheckpointError, match=r'input position of process_0_of_1; this run is process_0_of_2.*Go on with as many processes'
+    ):
       saved.restore(2, state, position)
     np.testing.assert_array_equal(saved.restore(2, state, None)['weight'], state['weight'])
 
