@@ -112,6 +112,11 @@ def test_a_perfect_model_has_perfect_control(songs, encoded):
   assert figures['frame'] > 0.97
   np.testing.assert_allclose(figures['matrix'], np.eye(3), atol=1e-9)
   assert figures['pattern_ci95'] == pytest.approx([1.0, 1.0])
+  # The patterns of a1 differ in pitch at every moment, and share all onsets.
+  np.testing.assert_allclose(figures['matrix_pitch'], np.eye(3), atol=1e-9)
+  np.testing.assert_allclose(figures['matrix_onset'], np.full((3, 3), 1 / 3), atol=1e-9)
+  assert figures['pattern_pitch'] == pytest.approx(1.0) and figures['pattern_onset'] == pytest.approx(1 / 3)
+  assert figures['pattern_onset_ci95'] == pytest.approx([1 / 3, 1 / 3])
 
 
 def test_its_blind_twin_is_at_chance(songs, encoded):
@@ -148,12 +153,24 @@ def test_switch_seconds(songs, encoded):
   assert artificial.switch_seconds(Silent(songs), encoded, CENTROIDS, 0.5) is None
 
 
+def test_switching_has_an_interval_and_never_is_none():
+  times = np.array([0.1] * 8 + [0.3] * 7 + [np.inf])
+  found = artificial.switching(times)
+  low, high = found['switch_seconds_ci95']
+  assert low <= found['switch_seconds'] <= high and {low, high} <= {0.1, 0.2, 0.3}
+  assert found['switched'] == pytest.approx(15 / 16)
+  never = artificial.switching(np.full(5, np.inf))
+  assert never == {'switch_seconds': None, 'switch_seconds_ci95': [None, None], 'switched': 0.0}
+  assert artificial.switching(np.array([0.1, 0.1, 0.1, np.inf, np.inf]))['switch_seconds_ci95'] == [0.1, None]
+
+
 def test_the_plane_of_a_perfect_model_is_separable_and_that_of_noise_is_not(encoded):
   windows = artificial.window_means(encoded, 128)
   assert windows.mu.shape == (24 * 8, 2) and windows.mix.shape == (24 * 8, 2 * ft.MIX_BINS)
   assert (windows.pattern == [encoded[i].features.pattern for i in windows.song]).all()
   good = artificial.separability(windows, 3)
   assert good['svm'] == good['knn'] == 1.0 and good['chance'] == pytest.approx(1 / 3)
+  assert good['svm_ci95'] == [1.0, 1.0] and good['mix_only_ci95'][0] <= good['mix_only'] <= good['mix_only_ci95'][1]
   noise = dataclasses.replace(windows, mu=np.random.default_rng(0).normal(size=windows.mu.shape))
   bad = artificial.separability(noise, 3)
   assert abs(bad['svm'] - 1 / 3) < 0.1 and abs(bad['knn'] - 1 / 3) < 0.1
@@ -201,3 +218,25 @@ def test_the_threshold_is_chosen_where_the_notes_are_best(songs, encoded):
       return dataclasses.replace(prediction, onset=np.where(prediction.onset > 0, 0.45, np.where(false, 0.25, 0)).astype(np.float32))
 
   assert artificial.choose_threshold(Hesitant(songs), encoded[:6], CENTROIDS) in (0.3, 0.4)
+
+
+def test_intervals_over_songs_are_as_wide_as_songs_differ():
+  """Windows of a song are right or wrong together: ten times as many of them tell no more."""
+  rng = np.random.default_rng(0)
+  right = rng.random(60) < 0.7
+  widths = []
+  for windows in (1, 10):
+    song = np.repeat(np.arange(60), windows)
+    table = WindowMeans(np.zeros((len(song), 2)), np.zeros((len(song), 2)), song % 3, song)
+    low, high = artificial._balanced_interval(right[song], table, 3)
+    assert low < right.mean() < high
+    widths.append(high - low)
+  assert widths[0] == pytest.approx(widths[1], rel=0.1) and widths[0] == pytest.approx(2 * 1.96 * np.sqrt(0.7 * 0.3 / 60), rel=0.2)
+
+
+def test_stability_interval(songs):
+  rng = np.random.default_rng(0)
+  code = MixCode(np.zeros(1), np.zeros(0), FRAMES)
+  both = [EncodedSong(songs[0], code, 2 * place + rng.normal(size=(200, 2))) for place in rng.normal(size=(100, 2))]
+  low, high = artificial.stability_interval(both)
+  assert low < artificial.stability_ratio(both) < high and high - low < 0.1
