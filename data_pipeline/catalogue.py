@@ -28,6 +28,15 @@ def _open(_: str | None) -> Source:
   return OpenBand()
 
 
+def _open_part(part: str) -> Callable[[str | None], Source]:
+  def make(manual_dir: str | None) -> Source:
+    from data_pipeline.separation import Separated
+
+    return Separated(_open(manual_dir), part)
+
+  return make
+
+
 def _freedoom(manual_dir: str | None) -> Source:
   from data_pipeline.sources.freedoom import Freedoom
 
@@ -71,6 +80,8 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
   },
   'bassnet_pop_rock': {
     'open': 'A procedural pop/rock band, rendered with sampled instruments (CC0).',
+    'open_harm': 'The songs of open, the harmonic part of their mixes.',
+    'open_perc': 'The songs of open, the percussive part of their mixes.',
     'freedoom': 'The soundtrack of Freedoom: metal and rock by people, rendered with sampled instruments (BSD-3-Clause).',
     'midi': 'A folder of multitrack MIDI files of your own, rendered with sampled instruments.',
     'stems': 'A folder of song folders of your own, with a bass stem each.',
@@ -88,6 +99,8 @@ _SOURCES: dict[str, dict[str, Callable[[str | None], Source]]] = {
   'bassnet_artificial': {name: _artificial(name) for name in DESCRIPTIONS['bassnet_artificial']},
   'bassnet_pop_rock': {
     'open': _open,
+    'open_harm': _open_part('harm'),
+    'open_perc': _open_part('perc'),
     'freedoom': _freedoom,
     'midi': _midi,
     'stems': _stems,

@@ -45,3 +45,9 @@ for _frames in (128, 256, 512):
 for _frames in (64, 512):
   for _table in (variants.STABILITY, variants.ARCHITECTURE, {'common_transposition': variants.COMMON_TRANSPOSITION}):
     variants.register_variants(f'pr_window{_frames}', lambda frames=_frames: _window(frames), _table)
+for _part, _words in (('harm', 'harmonic'), ('perc', 'percussive')):
+  variants.register_row(
+    f'pr_{_part}_window512',
+    lambda part=_part: replace(_window(512), data={'datasets': (f'bassnet_pop_rock/open_{part}',)}),
+    f'`pr_window512` on the {_words} part of the mixes alone (harmonic-percussive separation).',
+  )
