@@ -20,6 +20,13 @@ def tiny_experiment(**changes):
 
 
 @pytest.fixture(scope='module')
+def corpus(corpus):
+  """The small a1, whose six songs leave bins almost without variance: standardised so, one step would throw rounding errors far apart."""
+  floor = {name: np.maximum(getattr(corpus.statistics, name), 0.3) for name in ('mix_std', 'bass_std')}
+  return dataclasses.replace(corpus, statistics=dataclasses.replace(corpus.statistics, **floor))
+
+
+@pytest.fixture(scope='module')
 def alone(corpus, tmp_path_factory):
   """seed -> workdir, each trained on its own."""
   root = tmp_path_factory.mktemp('alone')
@@ -49,6 +56,7 @@ def test_each_seed_is_the_run_that_it_is_alone(corpus, alone, tmp_path):
     assert sorted(os.listdir(os.path.join(workdir, 'checkpoints'))) == sorted(os.listdir(os.path.join(alone[seed], 'checkpoints')))
     description, expected = load_params(workdir)[1], load_params(alone[seed])[1]
     assert description.pop('seeds_at_once') == 2
+    del description['commit'], expected['commit']
     assert description == expected
     rows = [scalar_log.read_rows(os.path.join(folder, 'metrics.jsonl')) for folder in (workdir, alone[seed])]
     assert [row['step'] for row in rows[0]] == [2, 4, 6, 8]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -292,14 +293,14 @@ def _pictures(page: Document, key: tuple[str, int, Conditions], rows: Sequence[R
   name, window, conditions = key
   stem = f'{name}_window{window}_{conditions.steps}_steps_{conditions.preset.replace(" ", "_")}'
   if conditions.settings not in ('', results.NOT_RECORDED):
-    stem += '_' + ''.join(c if c.isalnum() else '_' for c in conditions.settings)[:60]
+    stem += f'_set_{zlib.crc32(conditions.settings.encode()):08x}'  # settings make long names
   strips = []
   for row in rows:
     planes = {result.seed: plane for result in row.results if (plane := result.plane()) is not None}
     if planes:
       strips.append(results_plots.Strip(row.experiment, planes))
   if strips:
-    caption = f'{name}, window {window}, {conditions}: window means of held-out songs, aligned to the first plane'
+    caption = f'{name}, window {window}, {conditions.steps:,} steps: window means of held-out songs, aligned to the first plane'
     results_plots.planes(strips, page.picture(f'planes_{stem}.png', caption))
   panels, patterns = [], 0
   for row in rows:
@@ -309,7 +310,7 @@ def _pictures(page: Document, key: tuple[str, int, Conditions], rows: Sequence[R
       patterns = len(found[0])
   if panels:
     names = next((list(next(iter(strip.planes.values())).names) for strip in strips), None) or _pattern_names(name, patterns)
-    caption = f'{name}, window {window}, {conditions}: control, mean over seeds; rows: asked for, columns: what came out'
+    caption = f'{name}, window {window}, {conditions.steps:,} steps: control, mean over seeds; rows: asked for, columns: what came out'
     results_plots.matrices(panels, names, page.picture(f'control_{stem}.png', caption))
 
 

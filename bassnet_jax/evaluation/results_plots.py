@@ -116,7 +116,7 @@ def matrices(panels: Sequence[tuple[str, np.ndarray]], names: Sequence[str], pat
   count, columns = len(names), min(len(panels), 4)
   lines = -(-len(panels) // columns)
   side = 0.52 * count + 1.15
-  with drawing(path, max(side * columns + 0.6, 6.0), (side + 0.2) * lines + 0.4) as figure:
+  with drawing(path, max(side * columns + 0.6, 6.0), (side + 0.6) * lines + 0.5) as figure:
     grid = figure.subplots(lines, columns, squeeze=False)
     for index, axes in enumerate(grid.ravel()):
       if index >= len(panels):
