@@ -25,7 +25,8 @@ KEYS = {
 def test_every_public_figure_is_written(data_dir, tmp_path):
   """A small network, one step, once; with trace and PyTorch's figures where it is installed."""
   small = {
-    'data.batch_size': 8, 'data.window': 32, 'model.pitch_channels': 4, 'model.hidden': 16, 'model.trunk_dilations': '1', 'data.excerpts_in_memory': 4,
+    'data.batch_size': 8, 'data.window': 32, 'model.pitch_channels': 4, 'model.hidden': 16, 'model.trunk_dilations': '1',
+    'data.excerpts_in_memory': 4,
   }  # fmt: skip
   command = [
     sys.executable, '-m', 'bassnet_jax.benchmark', '--experiment=a1_window64', f'--data_dir={data_dir}', '--steps=1', '--repeats=1',
