@@ -5,9 +5,11 @@ Every training figure comes from the same process: `bare` is the step on one bat
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,9 +23,14 @@ _MANUAL_DIR = flags.DEFINE_string('manual_dir', None, 'Your own corpus, for conf
 _SET = flags.DEFINE_multi_string('set', [], 'section.field=value, repeatedly.')
 _STEPS = flags.DEFINE_integer('steps', 30, 'Training steps a measurement.')
 _REPEATS = flags.DEFINE_integer('repeats', 5, 'Measurements; their median counts.')
+_PROFILE = flags.DEFINE_string('profile', None, 'Folder for a trace of a few training steps (xprof and TensorBoard show it).')
+_GROWTH = flags.DEFINE_bool('growth', False, 'Also how the step grows with batch and window, and decoding with the length of the song.')
+_TORCH = flags.DEFINE_bool('torch', True, 'Also the same network in PyTorch, where torch is installed.')
 _JSON = flags.DEFINE_string('json', None, 'Also write the figures to this file.')
 
 _SONG_SECONDS = 120.0
+_MATRIX = 2048  # rows and columns of the product whose rate the step's is compared with
+_TRACED_STEPS = 5
 
 
 def _median_seconds(work: Callable[[], object], repeats: int) -> float:
@@ -37,7 +44,88 @@ def _median_seconds(work: Callable[[], object], repeats: int) -> float:
   return sorted(times)[len(times) // 2]
 
 
-def measure(experiment, corpus, steps: int, repeats: int) -> dict[str, float]:
+def matmul_rate(repeats: int) -> float:
+  """FLOP/s of a large matrix product in float32, the rate that a step is measured against."""
+  import jax
+  import jax.numpy as jnp
+
+  left = jax.random.normal(jax.random.key(0), (_MATRIX, _MATRIX), jnp.float32)
+  product = jax.jit(jnp.matmul)
+  return 2 * _MATRIX**3 / _median_seconds(lambda: jax.block_until_ready(product(left, left)), repeats)
+
+
+def startup_seconds() -> float:
+  """From starting the command to its end, where it only lists experiments and asks jax for its devices."""
+  program = 'import bassnet_jax.main, bassnet_jax.train, experiments, jax; jax.devices()'
+  begin = time.perf_counter()
+  subprocess.run([sys.executable, '-c', program], check=True)
+  return time.perf_counter() - begin
+
+
+def measure_torch(params, experiment, statistics, batch, steps: int, repeats: int) -> dict[str, float]:
+  """Windows/s of the PyTorch twin on one batch kept in memory, eager and compiled; nothing where torch is not installed."""
+  try:
+    from bassnet_jax import benchmark_torch
+  except ModuleNotFoundError as error:
+    print(f'the PyTorch twin is left out: {error}', flush=True)
+    return {}
+  figures = {}
+  for name, compiled in (('torch', False), ('torch_compiled', True)):
+    step = benchmark_torch.make_step(params, experiment, statistics, batch, compiled, os.cpu_count() or 1)
+    seconds = _median_seconds(lambda step=step: [step() for _ in range(steps)], repeats)
+    figures[f'train.{name}.windows_per_second'] = steps * experiment.data.batch_size / seconds
+  return figures
+
+
+def measure_growth(experiment, statistics, steps: int, repeats: int) -> dict[str, float]:
+  """Windows/s of the bare step over batch sizes and windows, on noise; what is alike in all of them but one."""
+  import jax
+  import numpy as np
+
+  from bassnet_jax import config as configs
+  from bassnet_jax import model as networks
+  from bassnet_jax import train
+  from bassnet_jax.batch import Batch
+  from data_pipeline import features as ft
+
+  figures, rng = {}, np.random.default_rng(0)
+  base = experiment.data
+  shapes = [(size, base.window) for size in (8, 32, 128)] + [(base.batch_size, window) for window in (128, 256, 512)]
+  for size, window in dict.fromkeys(shapes):
+    changed = configs.replace(experiment, data={'batch_size': size, 'window': window})
+    inner, outer = (size // 2, 2, window), (size // 2, 2, window + 2 * networks.context_frames(experiment.model))
+    batch = Batch(
+      mix=rng.gamma(1, 0.5, (*outer, ft.MIX_BINS)).astype(np.float16),
+      bass=rng.gamma(1, 0.5, (*outer, ft.BASS_BINS)).astype(np.float16),
+      pitch=rng.integers(0, ft.PITCHES, inner).astype(np.uint8),
+      onset=rng.integers(0, 2, inner).astype(np.uint8),
+      level=rng.uniform(0, 1, inner).astype(np.float16),
+      valid=np.ones(inner, bool),
+    )
+    optimizer = train.make_optimizer(changed, 1000)
+    step = _bare_step(changed, statistics, optimizer)
+    state = {'now': jax.jit(lambda changed=changed, optimizer=optimizer: train.init_state(changed, 0, optimizer))()}
+    placed = jax.device_put(batch)
+
+    def work(step=step, state=state, placed=placed) -> None:
+      for _ in range(steps):
+        state['now'], _ = step(state['now'], placed)
+      jax.block_until_ready(state['now'])
+
+    figures[f'growth.batch{size}_window{window}.windows_per_second'] = steps * size / _median_seconds(work, repeats)
+  return figures
+
+
+def _bare_step(experiment, statistics, optimizer) -> Callable:
+  import jax
+
+  from bassnet_jax import train
+
+  seed_key = jax.random.key(1)
+  return jax.jit(lambda state, batch: train.train_step(state, batch, seed_key, experiment, statistics, optimizer), donate_argnums=0)
+
+
+def measure(experiment, corpus, steps: int, repeats: int, profile: str | None, growth: bool, with_torch: bool) -> dict[str, float]:
   """All figures, by their public keys."""
   import jax
   import numpy as np
@@ -48,7 +136,7 @@ def measure(experiment, corpus, steps: int, repeats: int) -> dict[str, float]:
   from data_pipeline import features as ft
   from data_pipeline import front_end
 
-  figures: dict[str, float] = {}
+  figures: dict[str, float] = {'startup_seconds': startup_seconds()}
   windows = steps * experiment.data.batch_size
   optimizer = train.make_optimizer(experiment, 1000)
   seed_key, mesh = jax.random.key(1), train.make_mesh()
@@ -61,7 +149,7 @@ def measure(experiment, corpus, steps: int, repeats: int) -> dict[str, float]:
   figures['input.windows_per_second'] = windows / _median_seconds(lambda: [next(tfdata.iterator) for _ in range(steps)], repeats)
 
   batch = jax.device_put(Batch(**next(tfdata.iterator)))
-  one = jax.jit(step, donate_argnums=0)
+  one = _bare_step(experiment, corpus.statistics, optimizer)
   states = {'state': jax.jit(lambda: train.init_state(experiment, 0, optimizer))()}
 
   def run(advance: Callable) -> None:
@@ -73,6 +161,18 @@ def measure(experiment, corpus, steps: int, repeats: int) -> dict[str, float]:
     states['state'] = jax.block_until_ready(state)
 
   figures['train.bare.windows_per_second'] = windows / _median_seconds(lambda: run(lambda state: (one(state, batch)[0], 1)), repeats)
+  flops = one.lower(states['state'], batch).compile().cost_analysis()['flops']
+  figures['train.gflop_per_step'] = flops / 1e9
+  figures['train.gflop_per_second'] = flops / 1e9 * figures['train.bare.windows_per_second'] / experiment.data.batch_size
+  figures['matmul.gflop_per_second'] = matmul_rate(repeats) / 1e9
+  figures['train.matmul_share'] = figures['train.gflop_per_second'] / figures['matmul.gflop_per_second']
+  if profile:
+    os.makedirs(profile, exist_ok=True)
+    with jax.profiler.trace(os.path.abspath(profile)):
+      for i in range(_TRACED_STEPS):
+        with jax.profiler.StepTraceAnnotation('train', step_num=i):
+          run(lambda state: (one(state, batch)[0], steps))
+    print(f'trace of {_TRACED_STEPS} training steps: {profile}', flush=True)
   figures['train.tfdata.windows_per_second'] = windows / _median_seconds(lambda: run(lambda state: (tfdata(state, 1)[0], 1)), repeats)
   tfdata.wait, begin = 0.0, time.perf_counter()
   run(lambda state: (tfdata(state, 1)[0], 1))
@@ -90,10 +190,20 @@ def measure(experiment, corpus, steps: int, repeats: int) -> dict[str, float]:
   code = model.encode_mix(mix)
   figures['encode.times_realtime'] = _SONG_SECONDS / _median_seconds(lambda: model.encode_mix(mix), repeats)
   figures['decode.times_realtime'] = _SONG_SECONDS / _median_seconds(lambda: model.decode(code, np.zeros(2)), repeats)
+  if growth:
+    for minutes in (1, 4, 10):
+      long = np.resize(mix, (int(60 * minutes * ft.FRAME_RATE), mix.shape[1]))
+      work = lambda long=long: model.decode(model.encode_mix(long), np.zeros(2))  # noqa: E731
+      figures[f'growth.song{minutes}min.times_realtime'] = 60 * minutes / _median_seconds(work, repeats)
   figures['generate.times_realtime'] = _SONG_SECONDS / _median_seconds(lambda: _generate(model, noise), repeats)
   figures['parameters'] = float(sum(leaf.size for leaf in jax.tree.leaves(params)))
   figures['context_frames'] = float(networks.context_frames(experiment.model))
   figures['peak_memory_mib'] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+  if with_torch:
+    host = Batch(**{field.name: np.asarray(getattr(batch, field.name)) for field in dataclasses.fields(batch)})
+    figures |= measure_torch(params, experiment, corpus.statistics, host, steps, repeats)
+  if growth:
+    figures |= measure_growth(experiment, corpus.statistics, max(steps // 3, 1), repeats)
   return figures
 
 
@@ -119,7 +229,7 @@ def main(_) -> None:
   try:
     experiment = configs.override(experiments.get(_EXPERIMENT.value), _SET.value)
     corpus = corpora.open_corpus(experiment.data, _DATA_DIR.value, _MANUAL_DIR.value, tfds_files=True)
-    figures = measure(experiment, corpus, _STEPS.value, _REPEATS.value)
+    figures = measure(experiment, corpus, _STEPS.value, _REPEATS.value, _PROFILE.value, _GROWTH.value, _TORCH.value)
   except (ValueError, OSError, ModuleNotFoundError) as error:
     print(f'error: {error}', file=sys.stderr)
     sys.exit(2)
@@ -127,7 +237,7 @@ def main(_) -> None:
   bare = figures['train.bare.windows_per_second']
   for name, value in figures.items():
     ratio = f'{value / bare:8.2f} x bare' if name.endswith('windows_per_second') else ''
-    print(f'{name:<36}{value:>12.2f}{ratio}')
+    print(f'{name:<48}{value:>12.2f}{ratio}')
   if _JSON.value:
     with open(_JSON.value + '.tmp', 'w') as file:
       json.dump(figures, file, indent=1)

@@ -300,7 +300,7 @@ def test_processes_read_disjoint_excerpts_that_together_are_all(coordinates_dir)
       pairs_per_excerpt=2, excerpts_in_memory=2, seed=0, process_index=index, process_count=count,
     )  # fmt: skip
     iterator, found = tf_windows.CheckpointableIterator(dataset), []
-    for _ in range(40):
+    for _ in range(12):
       found += tiny.check_coordinate_windows(next(iterator), 32, 6)
     return {(name, start // 1024) for name, start in found}
 
