@@ -14,7 +14,7 @@ import zipfile
 from typing import Any
 
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'weights')
 DEFAULT = 'short'
@@ -112,6 +112,7 @@ def pack(checkpoint: str, name: str) -> str:
 
 
 def main(_) -> None:
+  logging.set_verbosity(logging.ERROR)  # orbax tells of every file
   try:
     if not _CHECKPOINT.value:
       raise ValueError('give --checkpoint=WORKDIR, the --workdir of a training run')
