@@ -126,6 +126,9 @@ def generate(
     tracked = beat_tracking.track(analysis.mix)
     report(f'analysed the mix: {_speed(seconds, step)}; tuning {analysis.tuning:+.0f} cents, {tracked.bpm:.1f} beats a minute')
     model = loading.result() if loading else checkpoint
+  heard = _heard(model, mono)
+  if heard is not mono:
+    analysis = _analyse(heard, None, ', '.join(paths))
   threshold = model.onset_threshold if onset_threshold is None else onset_threshold
 
   step = time.perf_counter()
@@ -311,6 +314,14 @@ def _analyse(mix: np.ndarray, bass: np.ndarray | None, name: str):
     raise GenerateError(f'{name}: {error}.') from error
 
 
+def _heard(model, mix: np.ndarray) -> np.ndarray:
+  """What a model listens to: the mix itself, or the harmonic or percussive part of it where it was trained on that alone."""
+  from data_pipeline import separation
+
+  part = separation.part_of(model.describe.get('datasets', ()))
+  return mix if part is None else separation.separate(mix, part)
+
+
 def _write(folder: str, **results) -> dict[str, str]:
   from data_pipeline import audio
 
@@ -329,7 +340,7 @@ def _style_position(model, style: tuple[str, str]) -> Trajectory:
   samples = min(len(mix), len(bass))
   _check_usable(mix[:samples], style[0])
   _check_usable(bass[:samples], style[1])
-  analysis = _analyse(mix[:samples], bass[:samples], style[0])
+  analysis = _analyse(_heard(model, mix[:samples]), bass[:samples], style[0])
   mean, _ = model.posterior(analysis.mix, analysis.bass)
   sounds = features.level_of(bass[:samples] * analysis.gain, len(analysis.mix)) > AUDIBLE
   if not sounds.any():
