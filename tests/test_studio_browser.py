@@ -27,7 +27,7 @@ ARGUMENTS = (
   '--disable-background-networking',
   '--autoplay-policy=no-user-gesture-required',
 )
-SECONDS = 12.0
+SECONDS = 24.0
 SLOW = 90.0
 
 pytestmark = [
@@ -166,6 +166,7 @@ def test_a_musician_uses_it(page, tracks, tmp_path):
   assert any('Keys.wav' in text for text in seen) and any('Listening' in text for text in seen)
   assert page.is_hidden('#busy') and page.locator('#tracks li').count() == 2
 
+  page.evaluate('() => studio.transport.setLoop([0, studio.transport.length - 1])')  # however slow this machine is, it plays
   page.click('#play')
   heard, shown = heard_pitch(page)
   assert shown == 40 and heard == pytest.approx(40, abs=0.3)
@@ -187,7 +188,7 @@ def test_a_musician_uses_it(page, tracks, tmp_path):
   page.click('#undo')
   assert {note['pitch'] for note in settled(page)} == {40}
 
-  page.evaluate('() => studio.transport.seek(0)')
+  page.evaluate('() => { studio.transport.setLoop(null); studio.transport.seek(0); }')
   page.click('#record')
   wait(page, '() => studio.transport.position() > 0.5')
   drag(page, (0, 0), (2.5, 1), (-2.5, 0), steps=25, pause=0.05)
