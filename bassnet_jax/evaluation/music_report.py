@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from bassnet_jax import latent_density
 from bassnet_jax.config import Experiment
 from bassnet_jax.evaluation import adherence, map_plots, maps, music, plots, pop_rock, retrieval
+from bassnet_jax.evaluation.evaluated import Evaluated
 from bassnet_jax.evaluation.music import Piece
 from bassnet_jax.evaluation.page import Page
 from bassnet_jax.evaluation.tables import load_songs, with_interval
@@ -54,18 +56,13 @@ _COLUMNS = {
 }
 
 
-def evaluate(
-  model: TrainedModel, experiment: Experiment, corpus: Corpus, where: Corpus, folder: str, page: Page, full: bool
-) -> tuple[dict[str, Any], np.ndarray, float]:
+def evaluate(model: TrainedModel, experiment: Experiment, corpus: Corpus, where: Corpus, folder: str, page: Page, full: bool) -> Evaluated:
   """Evaluates a model on music and adds everything to the page.
 
   Args:
     corpus: of training; `where`: whose validation songs decide and whose test songs are played.
     folder: of the pictures.
     full: all test songs, and the plane in 21x21 positions on whole songs.
-
-  Returns:
-    what metrics.json holds, the chosen z [2] and the chosen onset threshold.
   """
   cfg = experiment.evaluation
   choice = pop_rock.choose(model, load_songs(where.paths('validation', cfg.validation_songs)))
@@ -100,7 +97,8 @@ def evaluate(
     'differences': {rung: dataclasses.asdict(value) for rung, value in differences.items()},
     'choice': {'z': choice.z.tolist(), 'threshold': choice.threshold, 'validation_note_pc_f1': choice.score},
   }
-  return figures, choice.z, choice.threshold
+  sounding = tuple(mu[song.level > latent_density.AUDIBLE] for (mu, _), song in zip(posteriors, training, strict=False))
+  return Evaluated(figures, choice.z, choice.threshold, sounding)
 
 
 def _adherence(

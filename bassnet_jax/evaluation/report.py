@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from bassnet_jax import scalar_log, trained
+from bassnet_jax import latent_density, scalar_log, trained
 from bassnet_jax.config import Experiment
 from bassnet_jax.evaluation import artificial, music_report, planes, plots
+from bassnet_jax.evaluation.evaluated import Evaluated
 from bassnet_jax.evaluation.page import Page, write_json, write_text
 from bassnet_jax.evaluation.tables import load_songs, with_interval
 from bassnet_jax.inputs.corpus import Corpus
@@ -51,9 +52,12 @@ def write(
   page = Page(f'{experiment.name}, seed {seed}', [])
   where = evaluation_corpus or corpus
   evaluate = _artificial if experiment.evaluation.kind == 'artificial' else music_report.evaluate
-  figures, z, threshold = evaluate(model, experiment, corpus, where, folder, page, full)
+  found = evaluate(model, experiment, corpus, where, folder, page, full)
+  figures = found.figures
   if own:
-    _calibrate(workdir, z, threshold)
+    _calibrate(workdir, found.z, found.threshold)
+    if any(len(mu) for mu in found.latent):
+      latent_density.write(workdir, sum(map(latent_density.histogram, found.latent)), len(found.latent))
   rows = scalar_log.read_rows(os.path.join(workdir, 'metrics.jsonl'))
   figures['run'] = _run(experiment, model, seed, rows)
   page.heading('Training')
@@ -90,7 +94,7 @@ def _run(experiment: Experiment, model: TrainedModel, seed: int, rows: list[dict
 
 def _artificial(
   model: TrainedModel, experiment: Experiment, corpus: Corpus, where: Corpus, folder: str, page: Page, full: bool
-) -> tuple[dict, np.ndarray, float]:
+) -> Evaluated:
   window, limit = experiment.data.window, 0 if full else experiment.evaluation.max_songs
   training = artificial.encode(model, load_songs(corpus.paths('train', _CENTROID_SONGS)), 'encoding training songs')
   patterns = len(training[0].features.patterns)
@@ -136,7 +140,7 @@ def _artificial(
           os.path.join(folder, f'roll_{i}.png'), line, song.features.mix_notes, song.features.patterns[i], 0.0, song.features.seconds
         )
         page.picture(f'roll_{i}.png', f'Song {song.features.id} at the position of "{name}": generated notes, true ones as outlines.')
-  return figures, positions.mean(axis=0), threshold
+  return Evaluated(figures, positions.mean(axis=0), threshold)
 
 
 def _control_rows(found: dict[str, dict]) -> list[tuple[str, str, str, str]]:
