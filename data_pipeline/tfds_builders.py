@@ -30,7 +30,7 @@ class BassnetConfig(tfds.core.BuilderConfig):
 
 @contextlib.contextmanager
 def reproducible_records() -> Iterator[None]:
-  """Within it, TFDS writes the features of an example in the order of their names.
+  """Within it, TFDS writes the features of an example in an order that their names decide.
 
   Left to itself, protobuf puts them in an order that differs from process to process: the same dataset, other bytes.
   """
