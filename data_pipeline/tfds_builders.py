@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import example_serializer
 
 from data_pipeline import catalogue, excerpts, extraction
 from data_pipeline import features as ft
@@ -23,6 +26,21 @@ _CITATION = """
 @dataclasses.dataclass
 class BassnetConfig(tfds.core.BuilderConfig):
   """A configuration of either dataset; its features lie in `extraction.folder`."""
+
+
+@contextlib.contextmanager
+def reproducible_records() -> Iterator[None]:
+  """Within it, TFDS writes the features of an example in an order that their names decide.
+
+  Left to itself, protobuf puts them in an order that differs from process to process: the same dataset, other bytes.
+  """
+  serializer = example_serializer.ExampleSerializer
+  original = serializer.serialize_example
+  serializer.serialize_example = lambda self, example: self.get_tf_example(example).SerializeToString(deterministic=True)
+  try:
+    yield
+  finally:
+    serializer.serialize_example = original
 
 
 def _configs(dataset: str) -> list[BassnetConfig]:
@@ -66,6 +84,11 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       citation=_CITATION,
       metadata=tfds.core.MetadataDict(),
     )
+
+  def download_and_prepare(self, **options) -> None:
+    """Writes the dataset's files, byte for byte the same in every process."""
+    with reproducible_records():
+      super().download_and_prepare(**options)
 
   def _features_folder(self) -> str:
     root = os.fspath(self._data_dir_root)
