@@ -1,8 +1,8 @@
 """Trains several seeds of one experiment in one compiled step; `python -m bassnet_jax.train_seeds --experiment=NAME --seeds=0,1,2`.
 
 The step is `train.train_step` under vmap over states and keys; all seeds draw their own windows from one copy of the resident data. Every
-seed leaves the workdir that a run of its own would leave, so that either can go on with what the other began. A small network keeps
-a large accelerator busy only with several seeds; a CPU gains nothing (docs/sweep.md).
+seed leaves the workdir that a run of its own would leave, so that either can go on with what the other began. It is
+meant for accelerators that one small network doesn't fill; see docs/sweep.md.
 """
 
 from __future__ import annotations

@@ -40,11 +40,15 @@ def folders(root, seeds) -> dict[int, str]:
   return {seed: str(root / str(seed)) for seed in seeds}
 
 
+# Added alike to every pitch class before a softmax, it changes nothing: its gradient is rounding noise, which Adam makes into whole steps.
+WITHOUT_EFFECT = ".params['params']['latent_encoder']['Dense_0']['bias']"
+
+
 def assert_close(a: str, b: str) -> None:
   """Parameters, optimiser and step of two workdirs agree within 1e-5."""
   a, b = test_train.everything(a), test_train.everything(b)
-  assert a.keys() == b.keys() and len(a) > 50
-  for name in a:
+  assert a.keys() == b.keys() and len(a) > 50 and WITHOUT_EFFECT in a
+  for name in a.keys() - {WITHOUT_EFFECT}:
     np.testing.assert_allclose(a[name], b[name], rtol=0, atol=1e-5, err_msg=name)
 
 
