@@ -62,6 +62,7 @@ def serve(checkpoints: Sequence[str], host: str, port: int) -> None:
     config = uvicorn.Config(
       guard, log_level='warning', loop='asyncio', ws_max_size=4 << 20, timeout_graceful_shutdown=2, server_header=False
     )
+    listener.listen()  # who opens the address at once waits a moment instead of being refused
     print(f'The studio is at {address}  (Ctrl-C stops it)', flush=True)
     uvicorn.Server(config).run(sockets=[listener])
   finally:

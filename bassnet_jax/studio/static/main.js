@@ -153,6 +153,7 @@ function undo() {
 function showSettings() {
   for (const [id, name] of Object.entries(SLIDERS)) {
     element(id).value = studio.settings[name];
+    element(id).style.setProperty('--share', `${100 * studio.settings[name]}%`);
     document.querySelector(`output[for=${id}]`).textContent = Number(studio.settings[name]).toFixed(2);
   }
   element('strings').value = studio.settings.strings;
@@ -585,8 +586,7 @@ async function begin() {
   });
   addEventListener('pagehide', () => studio.api.leave());
   await chooseModel(first);
-  const [x, y] = [0, 0];
-  plane.show(x, y);
+  plane.show(0, 0);
   transport.ready().then(() => {
     showSettings();
     if (studio.early) transport.sendLine(studio.early.header, studio.early.codes);

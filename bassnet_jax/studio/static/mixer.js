@@ -53,8 +53,11 @@ export class Mixer extends EventTarget {
         });
         const gain = Object.assign(document.createElement('input'), { type: 'range', min: 0, max: 2, step: 0.01, value: track.gain });
         gain.setAttribute('aria-label', `Gain of ${track.name}`);
+        const fill = () => gain.style.setProperty('--share', `${50 * track.gain}%`);
+        fill();
         gain.addEventListener('input', () => {
           track.gain = Number(gain.value);
+          fill();
           this.#changed();
         });
         row.append(name, mute, remove, gain);

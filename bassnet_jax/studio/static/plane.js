@@ -127,7 +127,7 @@ export class Plane extends EventTarget {
           picture.data.set([...ramp(value ** 0.6 * 0.82, colours.dark, false), 255], 4 * (row * density.size + column));
         }
       }
-      this.legend.textContent = density.source === 'training' ? 'Bright: where training songs lie' : 'Bright: where the model expects songs (prior)';
+      this.legend.textContent = density.source === 'training' ? 'Filled: where training songs lie' : 'Filled: where the model expects songs (prior)';
       this.legend.title = density.note;
       return picture;
     }
@@ -189,7 +189,7 @@ export class Plane extends EventTarget {
     context.stroke();
     if (this.density) this.#contours(context, width, height, colours);
     if (this.path?.length) {
-      context.strokeStyle = colours.accent;
+      context.strokeStyle = this.kind === 'data' ? colours.accent : '#fff'; // the maps are of the accent's colour
       context.lineWidth = 2;
       context.lineJoin = 'round';
       context.globalAlpha = 0.75;
@@ -205,6 +205,7 @@ export class Plane extends EventTarget {
     const { size, cells, levels, masses } = this.density;
     const px = (column) => ((column + 0.5) / size) * width;
     const py = (row) => height - ((row + 0.5) / size) * height;
+    const labels = [];
     levels.forEach((level, index) => {
       context.strokeStyle = colours.dark ? `rgba(255,255,255,${0.5 - 0.09 * index})` : `rgba(10,40,70,${0.5 - 0.08 * index})`;
       context.lineWidth = 1.1;
@@ -231,7 +232,8 @@ export class Plane extends EventTarget {
         }
       }
       context.stroke();
-      if (top && top[1] > 16) {
+      if (top && top[1] > 16 && labels.every(([x, y]) => Math.abs(y - top[1]) > 13 || Math.abs(x - top[0]) > 34)) {
+        labels.push(top);
         context.fillStyle = colours.dark ? 'rgba(255,255,255,.62)' : 'rgba(10,40,70,.7)';
         context.font = '10px system-ui, sans-serif';
         context.fillText(`${Math.round(100 * masses[index])} %`, top[0] + 4, top[1] - 3);
