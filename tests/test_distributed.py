@@ -109,7 +109,7 @@ def noise_dir(tmp_path_factory) -> str:
     pitch, onset = ft.frame_targets(line, frames)
     song = dataclasses.replace(
       tiny.coordinate_song('short'), id=name, pitch=pitch, onset=onset, notes=line, mix_notes=None, patterns=(),
-      mix=rng.normal(0, 1, (frames, ft.MIX_BINS)).astype(np.float16), bass=rng.normal(0, 1, (frames, ft.BASS_BINS)).astype(np.float16),
+      mix=rng.gamma(1, 0.5, (frames, ft.MIX_BINS)).astype(np.float16), bass=rng.gamma(1, 0.5, (frames, ft.BASS_BINS)).astype(np.float16),
       level=rng.uniform(0.3, 0.9, frames).astype(np.float16),
     )  # fmt: skip
     ft.save(song, extraction.song_path(directory, name))
