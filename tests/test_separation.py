@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
 
 import experiments
+from bassnet_jax import generate
 from data_pipeline import catalogue, separation
 from data_pipeline.notes import DRUMS, Notes
 from data_pipeline.song import Song, SongKey
@@ -78,3 +80,10 @@ def test_datasets_and_experiments_of_a_part(part):
   assert experiment.data.datasets == (f'bassnet_pop_rock/open_{part}',) and experiment.data.window == 512
   assert separation.part_of(experiment.data.datasets) == part
   assert separation.part_of(('bassnet_pop_rock/open',)) is None
+
+
+def test_a_model_of_a_part_is_given_that_part():
+  mix = chord(2) + hits(2)
+  for name, expected in (('open_perc', separation.separate(mix, 'perc')), ('open', mix)):
+    model = types.SimpleNamespace(describe={'datasets': [f'bassnet_pop_rock/{name}']})
+    np.testing.assert_array_equal(generate._heard(model, mix), expected)
