@@ -126,7 +126,9 @@ def test_measures_of_a_line_that_is_known(mix):
   c_major = np.isin(np.arange(12), [0, 2, 4, 5, 7, 9, 11])
   on = Notes.from_rows([(t, t + 0.2, 36, 90, 33) for t in (0.0, 0.5, 1.0, 1.5)])
   off = Notes.from_rows([(t + 0.25, t + 0.45, pitch, 90, 33) for t, pitch in ((0.0, 36), (0.5, 37), (1.0, 48), (1.5, 37))])
-  assert maps.measures(on, 80, 160, whole, c_major) == {'density': 2.0, 'register': 36.0, 'diatonic': 1.0, 'syncopation': 0.0}
+  assert maps.measures(on, 80, 160, whole, c_major) == pytest.approx(
+    {'density': 2.0, 'register': 36.0, 'diatonic': 1.0, 'syncopation': 0.0}
+  )
   found = maps.measures(off, 80, 160, whole, c_major)
   assert found == {'density': 2.0, 'register': pytest.approx(39.5), 'diatonic': pytest.approx(0.5), 'syncopation': 1.0}
   assert maps.measures(on, 0, 160, song_of(mix), c_major)['syncopation'] is None
