@@ -235,6 +235,17 @@ def test_project_can_be_loaded_again(client, song):
   assert client.get(f'{other}/tracks/1/audio').status_code == 404  # the old track is gone
 
 
+def test_project_takes_the_place_of_a_full_session(client, song, tmp_path):
+  session = song[0]
+  saved = client.post(f'{session}/export/project', json={'id': 1, **LINE, 'state': {}}).content
+  with TestClient(studio_model.application(tmp_path, Limits(tracks=2)), base_url='http://127.0.0.1:8020') as other:
+    full = open_session(other)
+    for _ in range(2):
+      add(other, full, studio_model.clicks(1.0))
+    assert len(other.post(f'{full}/project', content=saved).json()['tracks']) == 2
+    assert other.post(f'{full}/style', json={'mix': ['x'], 'bass': {}}).status_code == 404
+
+
 def _zip(members: dict[str, bytes], **options) -> bytes:
   file = io.BytesIO()
   with zipfile.ZipFile(file, 'w', **options) as archive:

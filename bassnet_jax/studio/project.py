@@ -91,7 +91,7 @@ async def load(store: SessionStore, session: Session, stream: AsyncIterator[byte
           if row['file'] not in archive.namelist():
             raise StudioError('A track of the project is missing in its file; it is damaged.')
           with archive.open(row['file']) as member:
-            added.append(await uploads.add_track(store, session, _blocks(member), str(row.get('name', '')), None))
+            added.append(await uploads.add_track(store, session, _blocks(member), str(row.get('name', '')), replacing=before))
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
       raise StudioError('The project file is damaged or no ZIP file. Save it again, or drop audio files.') from error
   except BaseException:

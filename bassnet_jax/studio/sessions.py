@@ -81,10 +81,6 @@ class Session:
   def touch(self) -> None:
     self.used = time.monotonic()
 
-  @property
-  def bytes(self) -> int:
-    return sum(track.bytes for track in self.tracks.values())
-
   def new_folder(self) -> tuple[int, str]:
     """The number and the empty folder of a new track."""
     self._numbers += 1
@@ -94,7 +90,7 @@ class Session:
 
   def track(self, number: int) -> Track:
     """Raises StudioError where there is none."""
-    if number not in self.tracks:
+    if not isinstance(number, int) or number not in self.tracks:
       raise StudioError('There is no such track; it may have been removed.', 404)
     return self.tracks[number]
 

@@ -81,7 +81,7 @@ def parse_channels(value, tracks: Mapping[int, Track]) -> tuple[Channel, ...]:
   channels = []
   for row in value:
     number, gain = row.get('id'), row.get('gain', 1.0)
-    if number not in tracks:
+    if not isinstance(number, int) or number not in tracks:
       raise StudioError('There is no such track; it may have been removed.', 404)
     if isinstance(gain, bool) or not isinstance(gain, int | float) or not 0 <= gain <= LOUDEST_GAIN:
       raise StudioError(f'A gain is {str(gain)[:20]}; expected 0 to {LOUDEST_GAIN:g}.')

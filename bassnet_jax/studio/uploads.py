@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import unicodedata
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from urllib.parse import unquote
 
 from bassnet_jax.studio.limits import Limits, StudioError
@@ -90,16 +90,31 @@ async def decode(source: str, folder: str, limits: Limits) -> dict:
   return result
 
 
-async def add_track(store: SessionStore, session: Session, stream: AsyncIterator[bytes], name: str | None, declared: str | None) -> Track:
+async def add_track(
+  store: SessionStore,
+  session: Session,
+  stream: AsyncIterator[bytes],
+  name: str | None,
+  declared: str | None = None,
+  replacing: Collection[int] = (),
+) -> Track:
   """Adds an uploaded file to a session as a track.
+
+  Args:
+    store, session: where to.
+    stream: the file's content.
+    name: the file's, to be shown.
+    declared: its size, as the request says it.
+    replacing: tracks that will make room when all is well; they don't count.
 
   Raises:
     StudioError: it isn't usable, or there is no room for it; the session is as it was.
   """
   limits = store.limits
-  if len(session.tracks) + session.pending >= limits.tracks:
+  kept = [track for track in session.tracks.values() if track.id not in replacing]
+  if len(kept) + session.pending >= limits.tracks:
     raise StudioError(f'There are {limits.tracks} tracks already, the most that one song may have. Remove one first.', 409)
-  room = min(limits.session_bytes - session.bytes, store.disk_left())
+  room = min(limits.session_bytes - sum(track.bytes for track in kept), store.disk_left())
   if room <= 0:
     raise StudioError('There is no room for more tracks. Remove some first.', 413)
   number, folder = session.new_folder()
