@@ -159,8 +159,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
   flags.DEFINE_string('workdir', None, 'of the training run', flag_values=defined)
   flags.DEFINE_string('data_dir', None, 'where its dataset lies', flag_values=defined)
   flags.DEFINE_integer('songs', 60, 'at most so many', lower_bound=1, flag_values=defined)
+  flags.DEFINE_bool('help', False, 'show this text', flag_values=defined)
   try:
     defined(list(sys.argv if arguments is None else arguments))
+    if defined.help:
+      print(f'{__doc__}\n{defined.get_help()}')
+      return 0
     for name in ('workdir', 'data_dir'):
       if not defined[name].value:
         raise DensityError(f'--{name} is missing.')
