@@ -454,7 +454,7 @@ def test_the_notes_of_the_mix_do_not_tell_the_pattern(name):
 @pytest.mark.slow
 @every_set
 def test_the_sound_of_the_mix_does_not_tell_the_pattern(name):
-  """Learned on training songs, asked of held-out ones: so few songs a pattern put cross-validation below chance where there's nothing to learn.
+  """Learned on training songs, asked of held-out ones: with so few, cross-validation lies below chance where there's nothing to learn.
 
   The interval is 95 % for all eight checks together (four sets, two classifiers): alone, one of eight would be outside every third time.
   """
