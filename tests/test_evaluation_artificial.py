@@ -240,3 +240,19 @@ def test_stability_interval(songs):
   both = [EncodedSong(songs[0], code, 2 * place + rng.normal(size=(200, 2))) for place in rng.normal(size=(100, 2))]
   low, high = artificial.stability_interval(both)
   assert low < artificial.stability_ratio(both) < high and high - low < 0.1
+
+
+@pytest.mark.parametrize('songs', [2, 3])
+def test_a_few_songs_are_told_apart_in_fewer_folds(songs):
+  rng = np.random.default_rng(0)
+  song = np.repeat(np.arange(songs), 16)
+  found = artificial.separability(
+    artificial.WindowMeans(rng.normal(size=(len(song), 2)), rng.normal(size=(len(song), 384)), song % 2, song), patterns=2
+  )
+  assert all(0 <= found[name] <= 1 for name in ('svm', 'knn', 'mix_only'))
+
+
+def test_one_song_cannot_be_told_apart():
+  windows = artificial.WindowMeans(np.zeros((16, 2)), np.zeros((16, 384)), np.zeros(16, int), np.zeros(16, int))
+  with pytest.raises(ValueError, match='expected 2 songs'):
+    artificial.separability(windows, patterns=2)
