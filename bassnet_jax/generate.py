@@ -5,7 +5,6 @@ Writes out/bass.mid, bass.wav, mix_with_bass.wav, pianoroll.png and settings.jso
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import hashlib
 import os
@@ -114,21 +113,16 @@ def generate(
   except (trajectory.TrajectoryError, export.OutputError) as error:
     raise GenerateError(str(error)) from error
 
-  with concurrent.futures.ThreadPoolExecutor(1) as pool:
-    # The network is read and compiled while the mix is read and analysed.
-    loading = pool.submit(load_model, checkpoint) if isinstance(checkpoint, str | os.PathLike) else None
-    mono, native, rate = _read(paths)
-    samples, channels = native.shape
-    seconds = samples / rate
-    report(f'read {", ".join(map(os.path.basename, paths))}: {clock(seconds)}, {_format(rate, channels)}')
-    step = time.perf_counter()
-    analysis = _analyse(mono, None, ', '.join(paths))
-    tracked = beat_tracking.track(analysis.mix)
-    report(f'analysed the mix: {_speed(seconds, step)}; tuning {analysis.tuning:+.0f} cents, {tracked.bpm:.1f} beats a minute')
-    model = loading.result() if loading else checkpoint
-  heard = _heard(model, mono)
-  if heard is not mono:
-    analysis = _analyse(heard, None, ', '.join(paths))
+  mono, native, rate = _read(paths)
+  samples, channels = native.shape
+  seconds = samples / rate
+  report(f'read {", ".join(map(os.path.basename, paths))}: {clock(seconds)}, {_format(rate, channels)}')
+  # Not in a thread beside the analysis: code made by librosa's compiler (numba) has crashed while JAX's was at work.
+  model = load_model(checkpoint) if isinstance(checkpoint, str | os.PathLike) else checkpoint
+  step = time.perf_counter()
+  analysis = _analyse(_heard(model, mono), None, ', '.join(paths))
+  tracked = beat_tracking.track(analysis.mix)
+  report(f'analysed the mix: {_speed(seconds, step)}; tuning {analysis.tuning:+.0f} cents, {tracked.bpm:.1f} beats a minute')
   threshold = model.onset_threshold if onset_threshold is None else onset_threshold
 
   step = time.perf_counter()
