@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from data_pipeline import compiler_cache
+
 
 class WorkerLostError(ValueError):
   """A worker process ended without a result; the message says what to do."""
@@ -31,6 +33,7 @@ def results(function: Callable[..., Any], tasks: Sequence[tuple], workers: int |
   if workers == 1:
     yield from (function(*task) for task in tasks)
     return
+  compiler_cache.fill()
   context = multiprocessing.get_context('spawn')  # fork is unsafe once jax or tensorflow run threads
   with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
     jobs = [pool.submit(function, *task) for task in tasks]
