@@ -117,7 +117,7 @@ def generate(
   samples, channels = native.shape
   seconds = samples / rate
   report(f'read {", ".join(map(os.path.basename, paths))}: {clock(seconds)}, {_format(rate, channels)}')
-  # Not in a thread beside the analysis: code made by librosa's compiler (numba) has crashed while JAX's was at work.
+  # Before the analysis: the model says which part of the mix it listens to.
   model = load_model(checkpoint) if isinstance(checkpoint, str | os.PathLike) else checkpoint
   step = time.perf_counter()
   analysis = _analyse(_heard(model, mono), None, ', '.join(paths))

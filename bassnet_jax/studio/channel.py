@@ -115,8 +115,6 @@ class Channel:
     try:
       song = session.song
       if song is None or song.key != songs.key_of(channels) or song.channels[0].track != channels[0].track:
-        # The model first: code made by librosa's compiler (numba) has crashed while JAX's was at work in another thread.
-        await self._network.run(self._shelf.get, str(message.get('model', ''))[:20])
         song = await self._network.analyse(songs.analyse, dict(session.tracks), channels, report)
       song.channels = channels
       report('Understanding the harmony and the rhythm', 0.85)
