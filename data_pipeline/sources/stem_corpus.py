@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import functools
 import os
@@ -41,7 +42,7 @@ class SongStems:
   beats: np.ndarray | None = None
 
 
-class StemCorpus:
+class StemCorpus(abc.ABC):
   """A `Source` of stems. A subclass is a frozen dataclass with these fields, `places` and `stems`.
 
   Attributes:
@@ -54,17 +55,17 @@ class StemCorpus:
   shortest: float
   longest_minutes: float
 
+  @abc.abstractmethod
   def places(self) -> dict[SongKey, str]:
     """Key -> folder, or whatever else `stems` finds the song by; in a stable order.
 
     Raises:
       ValueError: the corpus isn't there; what was expected, what was found.
     """
-    raise NotImplementedError
 
+  @abc.abstractmethod
   def stems(self, place: str) -> SongStems:
     """The files of one song. Raises SkipSong(reason) if it can't be used."""
-    raise NotImplementedError
 
   def read(self, path: str) -> np.ndarray:
     """[samples] float32 mono at 16 kHz of one stem. Raises AudioError."""
@@ -134,7 +135,7 @@ class StemCorpus:
       raise SkipSong(f'{key.id} is no longer in {self.folder}')
     return place
 
-  def check_parts(self, stems: SongStems, bass: np.ndarray, mix: np.ndarray) -> None:
+  def check_parts(self, stems: SongStems, bass: np.ndarray, mix: np.ndarray) -> None:  # noqa: B027, most corpora have nothing to check
     """What a corpus can only tell from the sound. Raises SkipSong."""
 
 
