@@ -8,8 +8,11 @@ from flax import struct
 
 from bassnet_jax import model as networks
 from bassnet_jax.batch import Batch, Statistics, augment
-from bassnet_jax.config import Experiment
+from bassnet_jax.config import Experiment, LossConfig
 from data_pipeline import features as ft
+
+RECONSTRUCTION = ('cqt', 'pitch', 'onset', 'level')
+_LATENT = ('kl', 'latent_smoothness', 'latent_l2', 'kl_lag')
 
 
 @struct.dataclass
@@ -25,7 +28,34 @@ class Terms:
   latent_smoothness: jax.Array
   latent_l2: jax.Array
   kl_lag: jax.Array
+  search: jax.Array  # -log q of the z that was found, while z is searched for (`latent_search`); else 0
   pitch_accuracy: jax.Array  # not a loss: share of frames whose pitch class wins
+
+
+@struct.dataclass
+class Windows:
+  """A batch as the network and the loss take it, partners side by side.
+
+  Attributes:
+    mix: [windows, frames + 2 * context, 192], standardised.
+    bass: [windows, frames + 2 * context, 144], standardised.
+    pitch, onset, level, valid: [windows, frames], as of `Batch`.
+  """
+
+  mix: jax.Array
+  bass: jax.Array
+  pitch: jax.Array
+  onset: jax.Array
+  level: jax.Array
+  valid: jax.Array
+
+  @property
+  def frames(self) -> int:
+    return self.pitch.shape[1]
+
+  @property
+  def labelled(self) -> jax.Array:
+    return self.valid & (self.pitch != ft.UNLABELLED)
 
 
 def loss(params, batch: Batch, key: jax.Array, experiment: Experiment, statistics: Statistics) -> tuple[jax.Array, Terms]:
@@ -41,35 +71,72 @@ def loss(params, batch: Batch, key: jax.Array, experiment: Experiment, statistic
   """
   cfg, net = experiment.loss, networks.BassNet(experiment.model)
   augment_key, noise_key, roll_key = jax.random.split(key, 3)
-  batch = augment(batch, augment_key, experiment.data)
-  flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)  # [windows, frames, ...]; partners are neighbours
-  window = flat.pitch.shape[1]
-  mix, bass = statistics.standardise_mix(flat.mix), statistics.standardise_bass(flat.bass)
-
-  code = net.apply(params, mix, method='encode_mix')
-  posterior = net.apply(params, code, bass, method='encode')
-  posterior = jax.tree.map(lambda x: networks.crop(x, window), posterior)
-  z = posterior.mu
+  windows = prepare(batch, augment_key, experiment, statistics)
+  code = net.apply(params, windows.mix, method='encode_mix')
+  q = posterior(net, params, code, windows)
+  z = q.mu
   if experiment.model.variational:
-    z = z + jnp.exp(posterior.logvar / 2) * jax.random.normal(noise_key, z.shape)
+    z = z + jnp.exp(q.logvar / 2) * jax.random.normal(noise_key, z.shape)
   z = decoded_latent(z, cfg.exchange, networks.decoder_reach(experiment.model), roll_key)
   outputs = net.apply(params, networks.crop_code(code, z.shape[1]), z, method='decode')
+  terms = reconstruction(outputs, windows, cfg) | latent_terms(q, windows, experiment)
+  weighted = (*RECONSTRUCTION, *_LATENT)
+  total = sum(getattr(cfg, name) * terms[name] for name in weighted if getattr(cfg, name))
+  return total, Terms(total=total, search=jnp.zeros(()), **terms)
 
-  target = networks.crop(bass, window)
-  terms = {
-    'cqt': _mean(jnp.square(outputs.cqt - target).mean(axis=-1), flat.valid),
-    'pitch': _pitch_loss(outputs.pitch, flat.pitch, flat.valid),
-    'onset': _onset_loss(outputs.onset, flat.onset, flat.valid, cfg.onset_positive),
-    'level': _mean(jnp.abs(outputs.level - flat.level), flat.valid),
-    'kl': kl_divergence(posterior, flat.valid, cfg.free_bits) if experiment.model.variational else jnp.zeros(()),
-    'latent_smoothness': latent_smoothness(posterior.mu, cfg.smoothness_lag, flat.valid),
-    'latent_l2': latent_l2(posterior.mu, flat.valid),
-    'kl_lag': kl_lag(posterior, cfg.smoothness_lag, flat.valid),
+
+def prepare(batch: Batch, key: jax.Array, experiment: Experiment, statistics: Statistics) -> Windows:
+  """Augments and standardises a batch of pairs."""
+  flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), augment(batch, key, experiment.data))
+  return Windows(
+    mix=statistics.standardise_mix(flat.mix),
+    bass=statistics.standardise_bass(flat.bass),
+    pitch=flat.pitch,
+    onset=flat.onset,
+    level=flat.level,
+    valid=flat.valid,
+  )
+
+
+def posterior(net: networks.BassNet, params, code: networks.MixCode, windows: Windows) -> networks.Posterior:
+  """q(z | mix, bass) of every frame of the windows."""
+  found = net.apply(params, code, windows.bass, method='encode')
+  return jax.tree.map(lambda x: networks.crop(x, windows.frames), found)
+
+
+def reconstruction(outputs: networks.Outputs, windows: Windows, config: LossConfig) -> dict[str, jax.Array]:
+  """The terms of `RECONSTRUCTION`, means over frames, and the pitch accuracy."""
+  terms = {name: mean(values, weight) for name, (values, weight) in _frame_losses(outputs, windows, config).items()}
+  return terms | {'pitch_accuracy': mean(outputs.pitch.argmax(axis=-1) == windows.pitch, windows.labelled)}
+
+
+def pair_cost(outputs: networks.Outputs, windows: Windows, config: LossConfig) -> jax.Array:
+  """[pairs]: the weighted reconstruction of every pair, summed over its frames."""
+  parts = _frame_losses(outputs, windows, config)
+  cost = sum(getattr(config, name) * (values * weight.astype(values.dtype)).sum(axis=1) for name, (values, weight) in parts.items())
+  return cost.reshape(-1, 2).sum(axis=1)
+
+
+def _frame_losses(outputs: networks.Outputs, windows: Windows, config: LossConfig) -> dict[str, tuple[jax.Array, jax.Array]]:
+  """name -> (loss of every frame, which frames count), each [windows, frames]."""
+  target = networks.crop(windows.bass, windows.frames)
+  return {
+    'cqt': (jnp.square(outputs.cqt - target).mean(axis=-1), windows.valid),
+    'pitch': (_pitch_loss(outputs.pitch, windows), windows.labelled),
+    'onset': (_onset_loss(outputs.onset, windows.onset, config.onset_positive), windows.valid),
+    'level': (jnp.abs(outputs.level - windows.level), windows.valid),
   }
-  total = sum(getattr(cfg, name) * term for name, term in terms.items() if getattr(cfg, name))
-  labelled = flat.valid & (flat.pitch != ft.UNLABELLED)
-  accuracy = _mean(outputs.pitch.argmax(axis=-1) == flat.pitch, labelled)
-  return total, Terms(total=total, pitch_accuracy=accuracy, **terms)
+
+
+def latent_terms(q: networks.Posterior, windows: Windows, experiment: Experiment) -> dict[str, jax.Array]:
+  """The terms of the latent code, unweighted."""
+  cfg = experiment.loss
+  return {
+    'kl': kl_divergence(q, windows.valid, cfg.free_bits) if experiment.model.variational else jnp.zeros(()),
+    'latent_smoothness': latent_smoothness(q.mu, cfg.smoothness_lag, windows.valid),
+    'latent_l2': latent_l2(q.mu, windows.valid),
+    'kl_lag': kl_lag(q, cfg.smoothness_lag, windows.valid),
+  }
 
 
 def decoded_latent(z: jax.Array, form: str, reach: int, key: jax.Array) -> jax.Array:
@@ -103,16 +170,16 @@ def latent_smoothness(mu: jax.Array, lag: int, valid: jax.Array) -> jax.Array:
     mu: [windows, frames, 2].
     valid: [windows, frames]; frames beyond a song's end count nowhere.
   """
-  change = _mean(jnp.square(mu[:, lag:] - mu[:, :-lag]).sum(axis=-1), valid[:, lag:] & valid[:, :-lag])
-  mean = (mu * valid[..., None]).sum(axis=(0, 1)) / jnp.maximum(valid.sum(), 1)
-  return change / (_mean(jnp.square(mu - mean).sum(axis=-1), valid) + 1e-6)
+  change = mean(jnp.square(mu[:, lag:] - mu[:, :-lag]).sum(axis=-1), valid[:, lag:] & valid[:, :-lag])
+  centre = (mu * valid[..., None]).sum(axis=(0, 1)) / jnp.maximum(valid.sum(), 1)
+  return change / (mean(jnp.square(mu - centre).sum(axis=-1), valid) + 1e-6)
 
 
 def latent_l2(mu: jax.Array, valid: jax.Array) -> jax.Array:
   """Mean square of mu around its window mean, summed over dimensions."""
   count = jnp.maximum(valid.sum(axis=1), 1)[:, None, None]
-  mean = (mu * valid[..., None]).sum(axis=1, keepdims=True) / count
-  return _mean(jnp.square(mu - mean).sum(axis=-1), valid)
+  centre = (mu * valid[..., None]).sum(axis=1, keepdims=True) / count
+  return mean(jnp.square(mu - centre).sum(axis=-1), valid)
 
 
 def kl_divergence(posterior: networks.Posterior, valid: jax.Array, free_bits: float = 0.0) -> jax.Array:
@@ -122,7 +189,7 @@ def kl_divergence(posterior: networks.Posterior, valid: jax.Array, free_bits: fl
   """
   mu, logvar = posterior.mu, posterior.logvar
   divergence = 0.5 * (jnp.square(mu) + jnp.exp(logvar) - 1 - logvar)
-  dimensions = [_mean(divergence[..., i], valid) for i in range(divergence.shape[-1])]
+  dimensions = [mean(divergence[..., i], valid) for i in range(divergence.shape[-1])]
   return sum(jnp.maximum(dimension, free_bits) for dimension in dimensions)
 
 
@@ -132,27 +199,24 @@ def kl_lag(posterior: networks.Posterior, lag: int, valid: jax.Array) -> jax.Arr
   mu_a, mu_b, logvar_a, logvar_b = mu[:, :-lag], mu[:, lag:], logvar[:, :-lag], logvar[:, lag:]
   ratio = jnp.exp(logvar_a - logvar_b)
   divergence = 0.5 * (ratio + jnp.square(mu_a - mu_b) * jnp.exp(-logvar_b) - 1 + logvar_b - logvar_a).sum(axis=-1)
-  return _mean(divergence, valid[:, lag:] & valid[:, :-lag])
+  return mean(divergence, valid[:, lag:] & valid[:, :-lag])
 
 
-def _mean(x: jax.Array, weight: jax.Array) -> jax.Array:
+def mean(x: jax.Array, weight: jax.Array) -> jax.Array:
   weight = weight.astype(jnp.float32)
   return (x.astype(jnp.float32) * weight).sum() / jnp.maximum(weight.sum(), 1)
 
 
-def _pitch_loss(logits: jax.Array, pitch: jax.Array, valid: jax.Array) -> jax.Array:
-  labelled = valid & (pitch != ft.UNLABELLED)
-  target = jnp.where(labelled, pitch, 0).astype(jnp.int32)
+def _pitch_loss(logits: jax.Array, windows: Windows) -> jax.Array:
+  target = jnp.where(windows.labelled, windows.pitch, 0).astype(jnp.int32)
   # One-hot and not take_along_axis, whose derivative is a scatter.
-  likelihood = (jax.nn.log_softmax(logits.astype(jnp.float32)) * jax.nn.one_hot(target, logits.shape[-1])).sum(axis=-1)
-  return _mean(-likelihood, labelled)
+  return -(jax.nn.log_softmax(logits.astype(jnp.float32)) * jax.nn.one_hot(target, logits.shape[-1])).sum(axis=-1)
 
 
-def _onset_loss(logit: jax.Array, onset: jax.Array, valid: jax.Array, positive: float) -> jax.Array:
+def _onset_loss(logit: jax.Array, onset: jax.Array, positive: float) -> jax.Array:
   """Binary cross-entropy; the neighbours of an onset count half, so that a frame's error is not a miss."""
   onset = onset.astype(jnp.float32)
   neighbours = jnp.maximum(jnp.pad(onset, ((0, 0), (1, 0)))[:, :-1], jnp.pad(onset, ((0, 0), (0, 1)))[:, 1:])
   target = jnp.maximum(onset, 0.5 * neighbours)
   logit = logit.astype(jnp.float32)
-  entropy = -(positive * target * jax.nn.log_sigmoid(logit) + (1 - target) * jax.nn.log_sigmoid(-logit))
-  return _mean(entropy, valid)
+  return -(positive * target * jax.nn.log_sigmoid(logit) + (1 - target) * jax.nn.log_sigmoid(-logit))

@@ -17,7 +17,7 @@ from flax import struct
 from jax.sharding import NamedSharding, PartitionSpec
 
 from bassnet_jax import config as configs
-from bassnet_jax import distributed, fine_tuning, hardware, losses, run_control, scalar_log
+from bassnet_jax import distributed, fine_tuning, hardware, latent_search, losses, run_control, scalar_log
 from bassnet_jax import model as networks
 from bassnet_jax.batch import Batch, Statistics
 from bassnet_jax.checkpoints import Checkpoints
@@ -76,10 +76,19 @@ def train_step(
   experiment: Experiment,
   statistics: Statistics,
   optimizer: optax.GradientTransformation,
+  search_steps: int = 0,
 ) -> tuple[TrainState, losses.Terms]:
-  """One step on a batch of pairs; all randomness is a function of (seed, step)."""
+  """One step on a batch of pairs; all randomness is a function of (seed, step). The first `search_steps` search for z."""
   key = jax.random.fold_in(seed_key, state.step)
-  (_, terms), gradients = jax.value_and_grad(losses.loss, has_aux=True)(state.params, batch, key, experiment, statistics)
+
+  def gradients_of(loss: Callable) -> Callable:
+    return lambda params: jax.value_and_grad(loss, has_aux=True)(params, batch, key, experiment, statistics)
+
+  if search_steps:
+    searching = state.step < search_steps
+    (_, terms), gradients = jax.lax.cond(searching, gradients_of(latent_search.loss), gradients_of(losses.loss), state.params)
+  else:
+    (_, terms), gradients = gradients_of(losses.loss)(state.params)
   updates, new_optimizer = optimizer.update(gradients, state.optimizer, state.params)
   return TrainState(state.step + 1, optax.apply_updates(state.params, updates), new_optimizer), terms
 
@@ -197,9 +206,10 @@ def train(experiment: Experiment, corpus: Corpus, workdir: str, seed: int, origi
   mesh = make_mesh()
   replicated = NamedSharding(mesh, PartitionSpec())
   seed_key = jax.random.key(seed + 1)
+  search_steps = latent_search.search_steps(experiment, steps)
 
   def step_fn(state: TrainState, batch: Batch):
-    return train_step(state, batch, seed_key, experiment, corpus.statistics, optimizer)
+    return train_step(state, batch, seed_key, experiment, corpus.statistics, optimizer, search_steps)
 
   description = describe(experiment, corpus, seed, steps)
   if origin is not None:

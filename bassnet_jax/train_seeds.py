@@ -23,8 +23,8 @@ from absl import app, flags, logging
 from jax.sharding import NamedSharding, PartitionSpec
 
 from bassnet_jax import config as configs
+from bassnet_jax import latent_search, run_control, scalar_log, train
 from bassnet_jax import model as networks
-from bassnet_jax import run_control, scalar_log, train
 from bassnet_jax.checkpoints import Checkpoints
 from bassnet_jax.config import Experiment
 from bassnet_jax.evaluation.results import DIVERGED_FILE
@@ -58,6 +58,7 @@ class Stepper:
     cpu = jax.default_backend() == 'cpu'
     self.steps_per_call = 1 if cpu else math.gcd(experiment.train.log_every, experiment.train.checkpoint_every)
     data, context = experiment.data, networks.context_frames(experiment.model)
+    search_steps = latent_search.search_steps(experiment, steps)
 
     def one(state: TrainState, seed: jax.Array, stored: resident.Resident) -> tuple[TrainState, Any]:
       """The keys are those of `train.train` and `train.ResidentFeed`: a seed is the same run, alone or among others."""
@@ -65,7 +66,7 @@ class Stepper:
       batch = resident.draw(stored, jax.random.fold_in(draw_key, state.step), data, context)
       if not self._apart:
         batch = jax.lax.with_sharding_constraint(batch, pairs)
-      return train.train_step(state, batch, jax.random.key(seed + 1), experiment, corpus.statistics, self._optimizer)
+      return train.train_step(state, batch, jax.random.key(seed + 1), experiment, corpus.statistics, self._optimizer, search_steps)
 
     every = jax.vmap(one, in_axes=(0, 0, None))
 

@@ -5,7 +5,7 @@ For every set a1 to a4, `<set>_window64` and `<set>_window512` with all their va
 
 from __future__ import annotations
 
-from bassnet_jax.config import DataConfig, EvaluationConfig, Experiment, TrainConfig, replace
+from bassnet_jax.config import DataConfig, EvaluationConfig, Experiment, LossConfig, TrainConfig, replace
 from experiments import variants
 
 _LAPTOP = ' --preset=laptop'
@@ -27,11 +27,12 @@ _TRANSPOSITIONS = {
 
 
 def base(name: str, window: int) -> Experiment:
-  """The default on a set: exchange and latent smoothness."""
+  """The default on a set: search, then exchange and latent smoothness."""
   experiment = Experiment(
     name=f'{name}_window{window}',
     # Not transposed: the bass is the lowest octave from E1, which a transposed song would break; keys are random as it is.
     data=DataConfig(datasets=(f'bassnet_artificial/{name}',), pair_distance=1024, transposition=0),
+    loss=LossConfig(search_candidates=8),
     train=TrainConfig(steps=6000),
     evaluation=EvaluationConfig(kind='artificial'),
   )

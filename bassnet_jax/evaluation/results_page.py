@@ -18,7 +18,7 @@ SETS = {
   'a3': 'rhythm',
   'a4': 'harmony, timbre and rhythm together',
 }
-STABILITY = ('nostability', 'exchange', 'smoothness', 'rolled', 'window_mean', 'kl_lag', 'l2')
+STABILITY = ('nostability', 'nosearch', 'exchange', 'smoothness', 'rolled', 'window_mean', 'kl_lag', 'l2')
 """Variants that change the temporal-stability constraint; every other variant is a further ablation."""
 COMPARED = (('SVM', 'latent.svm'), ('pattern', 'control.pattern'), ('note F1', 'control.note_f1'))
 _FIGURES = 'figures'

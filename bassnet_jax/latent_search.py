@@ -1,0 +1,71 @@
+"""The beginning of a training: z is searched for, and the encoder learns what was found.
+
+While the decoder makes nothing of z, nothing tells the encoder what z could say, and while z says nothing, the decoder does best
+to ignore it. Exchange alone leaves this saddle for harmony, which the network reads by construction, but not for timbre (set a2):
+the decoder sounds the lines of both instruments at once for as long as one likes. Here a pair of windows gets one z, constant over
+both: of several drawn from the prior, that under which the decoder explains the pair best. Differences that are nothing in a frame
+add up over two windows, so the decoder soon divides the plane among the patterns, and the encoder learns by regression where each
+lies. It is expectation-maximisation with a hard choice (Neal and Hinton 1998); the encoder is taught as in reweighted wake-sleep
+(Bornschein and Bengio 2015).
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from bassnet_jax import losses
+from bassnet_jax import model as networks
+from bassnet_jax.batch import Batch, Statistics
+from bassnet_jax.config import Experiment
+
+
+def search_steps(experiment: Experiment, steps: int) -> int:
+  """How many of `steps` search."""
+  return round(experiment.loss.search_share * steps) if experiment.loss.search_candidates else 0
+
+
+def candidates(key: jax.Array, pairs: int, count: int, size: int) -> jax.Array:
+  """Draws of N(0, I), [pairs, count, size]. In two dimensions those of a pair lie in directions evenly apart: they miss no side."""
+  if size != 2:
+    return jax.random.normal(key, (pairs, count, size))
+  turn_key, radius_key = jax.random.split(key)
+  turn = (jnp.arange(count) + jax.random.uniform(turn_key, (pairs, 1))) / count
+  radius = jnp.sqrt(-2 * jnp.log(jax.random.uniform(radius_key, (pairs, count), minval=1e-7, maxval=1)))
+  return radius[..., None] * jnp.stack([jnp.cos(2 * jnp.pi * turn), jnp.sin(2 * jnp.pi * turn)], axis=-1)
+
+
+def loss(params, batch: Batch, key: jax.Array, experiment: Experiment, statistics: Statistics) -> tuple[jax.Array, losses.Terms]:
+  """The loss of a batch of pairs, each decoded with the best of its candidates; arguments and results as of `losses.loss`.
+
+  KL and smoothness are reported but have no part: where mu says nothing yet, a scale-free term has a gradient without bounds.
+  """
+  cfg, net = experiment.loss, networks.BassNet(experiment.model)
+  augment_key, draw_key = jax.random.split(key)
+  windows = losses.prepare(batch, augment_key, experiment, statistics)
+  code = net.apply(params, windows.mix, method='encode_mix')
+  posterior = losses.posterior(net, params, code, windows)
+  frames = windows.frames + 2 * networks.decoder_reach(experiment.model)
+  code = networks.crop_code(code, frames)
+
+  def decode(params, code: networks.MixCode, z: jax.Array) -> networks.Outputs:
+    """z: [pairs, 2], for every frame of both windows."""
+    every = jnp.broadcast_to(jnp.repeat(z, 2, axis=0)[:, None], (2 * z.shape[0], frames, z.shape[-1]))
+    return net.apply(params, code, every, method='decode')
+
+  drawn = candidates(draw_key, batch.pitch.shape[0], cfg.search_candidates, experiment.model.latent_size)
+  fixed = jax.lax.stop_gradient((params, code))
+
+  def cost(_, z: jax.Array):
+    return None, losses.pair_cost(decode(*fixed, z), windows, cfg)
+
+  _, costs = jax.lax.scan(cost, None, drawn.swapaxes(0, 1))
+  best = drawn[jnp.arange(drawn.shape[0]), costs.argmin(axis=0)]
+
+  terms = losses.reconstruction(decode(params, code, best), windows, cfg) | losses.latent_terms(posterior, windows, experiment)
+  aim = jnp.repeat(best, 2, axis=0)[:, None]
+  # -log q(best), less its constant.
+  miss = 0.5 * (jnp.square(aim - posterior.mu) * jnp.exp(-posterior.logvar) + posterior.logvar).sum(axis=-1)
+  terms['search'] = losses.mean(miss, windows.valid)
+  total = terms['search'] + sum(getattr(cfg, name) * terms[name] for name in losses.RECONSTRUCTION)
+  return total, losses.Terms(total=total, **terms)
