@@ -17,6 +17,7 @@ _SETS = {
   'a4': 'Harmony, timbre and rhythm: eight patterns in the plane',
 }
 _TRANSPOSITION = {'data': {'transposition': 6}}
+_SEARCH = {'nosearch': variants.Variant('without the search for z at the beginning', {'loss': {'search_candidates': 0}})}
 # The sets are not transposed by default, so that these two rows belong together: they differ in one thing from each other.
 _TRANSPOSITIONS = {
   'transposition': variants.Variant('with transposition, independent for the two windows of a pair', _TRANSPOSITION),
@@ -49,7 +50,7 @@ def _register() -> None:
 
       variants.register_row(row, make, f'{task}, from windows of {window / 80:g} s.', _LAPTOP)
       if window in (64, 512):
-        for table in (variants.STABILITY, variants.ARCHITECTURE, _TRANSPOSITIONS):
+        for table in (variants.STABILITY, _SEARCH, variants.ARCHITECTURE, _TRANSPOSITIONS):
           variants.register_variants(row, make, table, _LAPTOP)
 
 

@@ -57,26 +57,21 @@ WINDOWS: dict[int, dict[str, dict[str, Any]]] = {
 """Frames of a window -> what suits a model to it. 64 is the short preset (0.8 s), 512 the long one (6.4 s)."""
 
 # The default is search, then exchange and smoothness together; every other form of the stability constraint stands alone.
-_NO_SEARCH = {'search_candidates': 0}
+# Every form of the constraint that stands alone goes without the search and without the smoothness term.
+_ALONE = {'search_candidates': 0, 'latent_smoothness': 0.0}
 STABILITY = {
-  'nosearch': Variant('without the search for z at the beginning', {'loss': _NO_SEARCH}),
-  'nostability': Variant('without any stability constraint', {'loss': {'exchange': 'none', 'latent_smoothness': 0.0, **_NO_SEARCH}}),
+  'nostability': Variant('without any stability constraint', {'loss': {'exchange': 'none', **_ALONE}}),
   'exchange': Variant('without latent smoothness', {'loss': {'latent_smoothness': 0.0}}),
-  'smoothness': Variant('with latent smoothness only: each frame decodes its own z', {'loss': {'exchange': 'none', **_NO_SEARCH}}),
-  'rolled': Variant(
-    "decoding the window's own z, rolled in time, and nothing else",
-    {'loss': {'exchange': 'rolled', 'latent_smoothness': 0.0, **_NO_SEARCH}},
+  'smoothness': Variant(
+    'with latent smoothness only: each frame decodes its own z', {'loss': {'exchange': 'none', 'search_candidates': 0}}
   ),
-  'window_mean': Variant(
-    "decoding the mean of the window's z, and nothing else", {'loss': {'exchange': 'window_mean', 'latent_smoothness': 0.0, **_NO_SEARCH}}
-  ),
+  'rolled': Variant("decoding the window's own z, rolled in time, and nothing else", {'loss': {'exchange': 'rolled', **_ALONE}}),
+  'window_mean': Variant("decoding the mean of the window's z, and nothing else", {'loss': {'exchange': 'window_mean', **_ALONE}}),
   'kl_lag': Variant(
-    'with a KL term between q at t and 8 frames later, and nothing else',
-    {'loss': {'exchange': 'none', 'latent_smoothness': 0.0, **_NO_SEARCH, 'kl_lag': 0.1}},
+    'with a KL term between q at t and 8 frames later, and nothing else', {'loss': {'exchange': 'none', 'kl_lag': 0.1, **_ALONE}}
   ),
   'l2': Variant(
-    'with an L2 term of mu around its window mean, and nothing else',
-    {'loss': {'exchange': 'none', 'latent_smoothness': 0.0, **_NO_SEARCH, 'latent_l2': 1.0}},
+    'with an L2 term of mu around its window mean, and nothing else', {'loss': {'exchange': 'none', 'latent_l2': 1.0, **_ALONE}}
   ),
 }
 
