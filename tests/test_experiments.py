@@ -34,7 +34,7 @@ def shrunk(experiment: Experiment) -> Experiment:
   return dataclasses.replace(
     experiment,
     name='shrunk',
-    loss=dataclasses.replace(experiment.loss, free_bits=0.0),
+    loss=dataclasses.replace(experiment.loss, free_bits=0.0, search_candidates=0),
     model=dataclasses.replace(experiment.model, **small),
     data=DataConfig(
       datasets=(tiny.DATASET,), batch_size=4, transposition=6, independent_transposition=experiment.data.independent_transposition
@@ -91,7 +91,7 @@ def test_its_loss_is_the_weighted_sum_of_its_terms(name, steps):
   experiment = experiments.get(name)
   terms = steps.loss(shrunk(experiment))
   assert all(math.isfinite(value) for value in terms.values()), terms
-  weighted = sum(getattr(experiment.loss, name) * terms[name] for name in terms if name not in ('total', 'pitch_accuracy'))
+  weighted = sum(getattr(experiment.loss, name) * terms[name] for name in terms if name not in ('total', 'pitch_accuracy', 'search'))
   assert terms['total'] == pytest.approx(weighted, rel=1e-4)
 
 
@@ -125,6 +125,7 @@ def test_presets(name):
   assert 0 < laptop.train.steps <= 3000
 
 
+NO_SEARCH = 'loss.search_candidates: 8 -> 0'
 LONE = 'loss.latent_smoothness: 0.1 -> 0.0'
 OWN = 'loss.exchange: exchange -> none'
 CHANGES = {
@@ -141,10 +142,21 @@ CHANGES = {
 BASES = [f'{name}_window{window}' for name in ('a1', 'a2', 'a3', 'a4', 'pr') for window in (64, 512)]
 
 
+# What stands alone goes without the search too; music is trained without it as it is.
+WITHOUT_SEARCH = ('nostability', 'smoothness', 'rolled', 'window_mean', 'kl_lag', 'l2')
+
+
 @pytest.mark.parametrize('base', BASES)
 @pytest.mark.parametrize('suffix', CHANGES)
 def test_an_ablation_changes_one_thing(base, suffix):
-  assert configs.differences(experiments.get(base), experiments.get(f'{base}_{suffix}')) == CHANGES[suffix]
+  search = [NO_SEARCH] if suffix in WITHOUT_SEARCH and not base.startswith('pr') else []
+  found = configs.differences(experiments.get(base), experiments.get(f'{base}_{suffix}'))
+  assert sorted(found) == sorted(CHANGES[suffix] + search)
+
+
+@pytest.mark.parametrize('base', [base for base in BASES if not base.startswith('pr')])
+def test_the_search_is_a_row_of_its_own(base):
+  assert configs.differences(experiments.get(base), experiments.get(f'{base}_nosearch')) == [NO_SEARCH]
 
 
 @pytest.mark.parametrize('base', BASES)

@@ -12,7 +12,7 @@ import tiny
 from bassnet_jax import losses
 from bassnet_jax import model as networks
 from bassnet_jax.batch import augment
-from bassnet_jax.config import DataConfig
+from bassnet_jax.config import DataConfig, LossConfig
 from data_pipeline import features as ft
 
 CONTEXT = networks.context_frames(tiny.MODEL)
@@ -159,6 +159,34 @@ def test_unlabelled_frames_give_no_pitch_gradient(params):
   assert max(float(jnp.abs(g).max()) for g in jax.tree.leaves(gradient_of(params, batch, jax.random.key(0), only_pitch))) > 1e-3
 
 
+def outputs(**given):
+  """Zeros of the shape of what is given."""
+  shape = next(iter(given.values())).shape[:2]
+  zeros = {'cqt': jnp.zeros((*shape, ft.BASS_BINS)), 'pitch': jnp.zeros((*shape, ft.PITCHES + 1)), 'onset': jnp.zeros(shape)}
+  return networks.Outputs(**(zeros | {'level': jnp.zeros(shape)} | given))
+
+
+def windows(**given):
+  """Silence of the shape of what is given."""
+  shape = next(iter(given.values())).shape
+  silent = {'mix': jnp.zeros((*shape, ft.MIX_BINS)), 'bass': jnp.zeros((*shape, ft.BASS_BINS)), 'pitch': jnp.zeros(shape, jnp.uint8)}
+  silent |= {'onset': jnp.zeros(shape, jnp.uint8), 'level': jnp.zeros(shape), 'valid': jnp.ones(shape, bool)}
+  return losses.Windows(**(silent | given))
+
+
+def test_the_cost_of_a_pair_is_the_weighted_sum_over_its_labelled_frames():
+  rng = np.random.default_rng(0)
+  pitch = rng.integers(0, ft.NO_PITCH, (4, 8)).astype(np.uint8)
+  pitch[1, :3] = ft.UNLABELLED
+  w = windows(pitch=pitch, level=jnp.asarray(rng.uniform(size=(4, 8)), jnp.float32))
+  o = outputs(pitch=jnp.asarray(rng.normal(size=(4, 8, ft.PITCHES + 1)), jnp.float32))
+  config = LossConfig(pitch=2.0, level=0.5, cqt=0.0, onset=0.0)
+  likelihood = np.asarray(jax.nn.log_softmax(o.pitch))
+  nats = np.array([[-likelihood[n, t, p] if p != ft.UNLABELLED else 0 for t, p in enumerate(row)] for n, row in enumerate(pitch)])
+  expected = (2 * nats + 0.5 * np.asarray(w.level)).sum(axis=1).reshape(2, 2).sum(axis=1)
+  assert np.asarray(losses.pair_cost(o, w, config)) == pytest.approx(expected, rel=1e-5)
+
+
 def test_the_pitch_loss_is_a_mean_over_labelled_frames():
   logits = jnp.asarray(np.random.default_rng(0).normal(size=(2, 8, ft.PITCHES + 1)), jnp.float32)
   pitch = np.array([[3, 3, 45, 255, 255, 0, 44, 7], [255] * 8], np.uint8)
@@ -166,14 +194,15 @@ def test_the_pitch_loss_is_a_mean_over_labelled_frames():
   valid[0, 7] = False
   likelihood = np.asarray(jax.nn.log_softmax(logits))
   expected = -np.mean([likelihood[0, t, pitch[0, t]] for t in (0, 1, 2, 5, 6)])
-  assert float(losses._pitch_loss(logits, pitch, valid)) == pytest.approx(expected, rel=1e-5)
+  terms = losses.reconstruction(outputs(pitch=logits), windows(pitch=pitch, valid=valid), LossConfig())
+  assert float(terms['pitch']) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_onset_loss_counts_neighbours_half():
   """Without an opinion (logit 0) every frame costs log 2, a positive one `positive` times."""
   onset = np.zeros((1, 8), np.uint8)
   onset[0, 3] = 1
-  found = losses._onset_loss(jnp.zeros((1, 8)), jnp.asarray(onset), np.ones((1, 8), bool), 3.0)
+  found = losses.reconstruction(outputs(onset=jnp.zeros((1, 8))), windows(onset=onset), LossConfig(onset_positive=3.0))['onset']
   # Five others; two neighbours: 3 * 0.5 + 0.5 each; one onset: 3.
   assert float(found) == pytest.approx(np.log(2) * (5 + 2 * 2 + 3) / 8, rel=1e-6)
 

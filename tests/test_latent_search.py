@@ -1,0 +1,104 @@
+"""The search for z at the beginning of a training."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+from scipy import stats
+
+from bassnet_jax import latent_search, losses, train
+from bassnet_jax import model as networks
+
+SEARCHING = {'search_candidates': 6, 'search_share': 0.5}
+PAIRS, WINDOW = 4, 32
+
+
+def experiment(**loss):
+  return tiny.experiment(loss=SEARCHING | loss, data={'window': WINDOW, 'batch_size': 2 * PAIRS, 'transposition': 0})
+
+
+@pytest.fixture(scope='module')
+def params():
+  return jax.jit(lambda: networks.init_params(tiny.MODEL, WINDOW, 0))()
+
+
+@pytest.fixture(scope='module')
+def batch():
+  return tiny.batch(PAIRS, WINDOW, networks.context_frames(tiny.MODEL))
+
+
+@pytest.mark.parametrize('size', [2, 3])
+def test_candidates_are_draws_of_the_prior(size):
+  drawn = np.asarray(latent_search.candidates(jax.random.key(0), 500, 8, size))
+  assert drawn.shape == (500, 8, size)
+  one = drawn[np.arange(500), np.random.default_rng(0).integers(8, size=500)]
+  for i in range(size):
+    assert stats.kstest(one[:, i], 'norm').pvalue > 1e-2
+
+
+def test_candidates_of_a_pair_lie_in_all_directions():
+  drawn = np.asarray(latent_search.candidates(jax.random.key(0), 100, 8, 2))
+  turns = np.sort(np.arctan2(drawn[..., 1], drawn[..., 0]), axis=1)
+  gaps = np.diff(turns, axis=1, append=turns[:, :1] + 2 * np.pi)
+  assert gaps == pytest.approx(2 * np.pi / 8, abs=1e-4)
+
+
+def test_the_best_candidate_is_decoded_and_taught(params, batch):
+  """The loss is that of the cheapest candidate, found here by decoding each alone."""
+  e, statistics, key = experiment(), tiny.statistics(), jax.random.key(3)
+  total, terms = jax.jit(lambda p: latent_search.loss(p, batch, key, e, statistics))(params)
+  augment_key, draw_key = jax.random.split(key)
+  windows = losses.prepare(batch, augment_key, e, statistics)
+  net = networks.BassNet(e.model)
+  code = net.apply(params, windows.mix, method='encode_mix')
+  q = losses.posterior(net, params, code, windows)
+  frames = WINDOW + 2 * networks.decoder_reach(e.model)
+  drawn = latent_search.candidates(draw_key, PAIRS, 6, 2)
+  costs, misses = [], []
+  for k in range(6):
+    z = jnp.broadcast_to(jnp.repeat(drawn[:, k], 2, axis=0)[:, None], (2 * PAIRS, frames, 2))
+    outputs = net.apply(params, networks.crop_code(code, frames), z, method='decode')
+    costs.append(losses.pair_cost(outputs, windows, e.loss))
+    miss = 0.5 * (jnp.square(z[:, :WINDOW] - q.mu) * jnp.exp(-q.logvar) + q.logvar).sum(axis=-1)
+    misses.append(miss.reshape(PAIRS, -1).mean(axis=1))
+  costs, misses = np.asarray(costs), np.asarray(misses)
+  best = costs.argmin(axis=0)
+  chosen = costs[best, np.arange(PAIRS)].sum() / (2 * PAIRS * WINDOW)
+  assert float(sum(getattr(e.loss, name) * getattr(terms, name) for name in losses.RECONSTRUCTION)) == pytest.approx(chosen, rel=1e-4)
+  assert float(terms.search) == pytest.approx(misses[best, np.arange(PAIRS)].mean(), rel=1e-4)
+  assert float(total) == pytest.approx(chosen + float(terms.search), rel=1e-4)
+  assert len(set(best)) > 1 or (costs.max(axis=0) > costs.min(axis=0)).all(), 'the candidates differ'
+
+
+def test_the_encoder_learns_from_what_was_found_alone(params, batch):
+  """No gradient reaches it through the decoder: z is drawn. And the KL and smoothness have no part."""
+  gradient = jax.jit(
+    lambda p, e: jax.grad(lambda q: latent_search.loss(q, batch, jax.random.key(3), e, tiny.statistics())[0])(p), static_argnums=1
+  )
+  one, other = gradient(params, experiment()), gradient(params, experiment(kl=10.0, latent_smoothness=10.0))
+  for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+    assert np.array_equal(a, b)
+  assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(one['params']['latent_encoder']))
+
+
+def test_training_searches_first_and_exchanges_then(params, batch):
+  e = experiment()
+  steps = 8
+  searching = latent_search.search_steps(e, steps)
+  assert searching == 4
+  assert latent_search.search_steps(tiny.experiment(), steps) == 0
+  optimizer = train.make_optimizer(e, steps)
+  step = jax.jit(functools.partial(_step, e, optimizer, searching))
+  state = train.TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+  found = []
+  for _ in range(steps):
+    state, terms = step(state, batch)
+    found.append(float(terms.search) != 0)
+  assert found == [True] * 4 + [False] * 4
+
+
+def _step(experiment, optimizer, searching, state, batch):
+  return train.train_step(state, batch, jax.random.key(1), experiment, tiny.statistics(), optimizer, searching)
