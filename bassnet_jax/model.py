@@ -104,6 +104,12 @@ def crop_code(code: MixCode, frames: int) -> MixCode:
   return MixCode(pitch=crop(code.pitch, frames // PITCH_STRIDE), frame=crop(code.frame, frames))
 
 
+def crop_semitones(x: jax.Array, frames: int, semitones: int) -> jax.Array:
+  """The middle `frames` of [batch, features, time * semitones]."""
+  start = (x.shape[2] // semitones - frames) // 2
+  return x[:, :, start * semitones : (start + frames) * semitones]
+
+
 def harmonic_stack(cqt: jax.Array, semitones: int, first_bin: int, harmonics: tuple[float, ...]) -> jax.Array:
   """Gathers, for every semitone, the bins at its harmonics, each with its two neighbours.
 
@@ -114,12 +120,18 @@ def harmonic_stack(cqt: jax.Array, semitones: int, first_bin: int, harmonics: tu
     harmonics: frequency ratios.
 
   Returns:
-    [batch, frames, semitones, 3 * harmonics]; zeros beyond the ends of the transform.
+    [batch, 3 * harmonics, frames * semitones]; zeros beyond the ends of the transform.
   """
   offsets = [int(round(ft.BINS_PER_OCTAVE * np.log2(h))) + n for h in harmonics for n in (-1, 0, 1)]
-  index = first_bin + 2 * np.arange(semitones)[:, None] + np.asarray(offsets)[None, :]
+  index = first_bin + 2 * np.arange(semitones)[None, :] + np.asarray(offsets)[:, None]
   inside = (index >= 0) & (index < cqt.shape[-1])
-  return jnp.where(inside, cqt[..., np.clip(index, 0, cqt.shape[-1] - 1)], 0)
+  stack = jnp.where(inside, cqt[..., np.clip(index, 0, cqt.shape[-1] - 1)], 0).transpose(0, 2, 1, 3)
+  return stack.reshape(*stack.shape[:2], -1)
+
+
+def channels_last(x: jax.Array, semitones: int) -> jax.Array:
+  """[batch, channels, frames * semitones] to [batch, frames, semitones, channels]."""
+  return x.reshape(*x.shape[:2], -1, semitones).transpose(0, 2, 3, 1)
 
 
 def fold_octaves(x: jax.Array) -> jax.Array:
@@ -127,18 +139,81 @@ def fold_octaves(x: jax.Array) -> jax.Array:
   return x.reshape(*x.shape[:2], -1, 12, x.shape[-1]).sum(axis=2)
 
 
+@jax.custom_vjp
+def correlate_classes(x: jax.Array, y: jax.Array) -> jax.Array:
+  """Sum over pitch classes p of x[p + k] y[p], for every interval k upwards on the circle of twelve: all [batch, frames, 12, channels].
+
+  Its derivatives are correlations too; left to themselves they would be copies of all twelve rotations.
+  """
+  circle = jnp.concatenate([x, x[:, :, :11]], axis=2).astype(jnp.float32)
+  return sum(circle[:, :, p : p + 12] * y[:, :, p : p + 1] for p in range(12)).astype(x.dtype)
+
+
+def _correlate_forward(x: jax.Array, y: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+  return correlate_classes(x, y), (x, y)
+
+
+def _correlate_backward(saved: tuple[jax.Array, jax.Array], change: jax.Array) -> tuple[jax.Array, jax.Array]:
+  x, y = saved
+  mirrored = jnp.roll(y[:, :, ::-1], 1, axis=2)  # y[-p]
+  return correlate_classes(change, mirrored), correlate_classes(x, change)
+
+
+correlate_classes.defvjp(_correlate_forward, _correlate_backward)
+
+
+def circulant(kernel: jax.Array) -> jax.Array:
+  """The matrix by which all twelve pitch classes are multiplied at once, each of which sees the others from itself up.
+
+  Args:
+    kernel: [12 * inputs, features], of one pitch class.
+
+  Returns:
+    [12 * inputs, 12 * features].
+  """
+  kernel = kernel.reshape(12, -1, kernel.shape[-1])
+  return jnp.stack([jnp.roll(kernel, p, axis=0) for p in range(12)], axis=2).reshape(12 * kernel.shape[1], -1)
+
+
+class Dense(nn.Module):
+  """The parameters of an `nn.Dense`, under the same names, for products of other forms; they are returned in `dtype`."""
+
+  inputs: int
+  features: int
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self) -> tuple[jax.Array, jax.Array]:
+    kernel = self.param('kernel', nn.initializers.lecun_normal(), (self.inputs, self.features))
+    bias = self.param('bias', nn.initializers.zeros, (self.features,))
+    return kernel.astype(self.dtype), bias.astype(self.dtype)
+
+
 class TemporalConvolution(nn.Module):
-  """Three taps `dilation` frames apart, over axis 1 of [batch, frames, ..., channels], unpadded, as one matrix product."""
+  """Three taps `dilation` frames apart, unpadded, as one matrix product.
+
+  Over axis 1 of [batch, frames, channels]; or, where `semitones` are given, over the frames of [batch, channels, frames * semitones]
+  with the same weights for every semitone. There the taps are long runs of memory: side by side they would be a few numbers each,
+  which takes longer to copy than to multiply.
+  """
 
   features: int
   dilation: int = 1
   dtype: jnp.dtype = jnp.float32
+  semitones: int = 0
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    length = x.shape[1] - 2 * self.dilation
-    taps = [jax.lax.slice_in_dim(x, i * self.dilation, i * self.dilation + length, axis=1) for i in range(3)]
-    return nn.Dense(self.features, dtype=self.dtype)(jnp.concatenate(taps, axis=-1))
+    axis, channels, unit = (2, 1, self.semitones) if self.semitones else (1, 2, 1)
+    step = self.dilation * unit
+    length = x.shape[axis] - 2 * step
+    taps = jnp.concatenate([jax.lax.slice_in_dim(x, i * step, i * step + length, axis=axis) for i in range(3)], axis=channels)
+    if not self.semitones:
+      return nn.Dense(self.features, dtype=self.dtype)(taps)
+    kernel, bias = Dense(taps.shape[1], self.features, self.dtype)()
+    # A product for each window: one of all windows would need them side by side, which is a copy.
+    kernels = jnp.broadcast_to(kernel.T, (taps.shape[0], *kernel.T.shape))
+    return jnp.einsum('bck,bkn->bcn', kernels, taps) + bias[:, None]
 
 
 class ResidualBlock(nn.Module):
@@ -146,10 +221,14 @@ class ResidualBlock(nn.Module):
 
   dilation: int
   dtype: jnp.dtype = jnp.float32
+  semitones: int = 0
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    change = TemporalConvolution(x.shape[-1], self.dilation, self.dtype)(nn.relu(x))
+    width = x.shape[1] if self.semitones else x.shape[-1]
+    change = TemporalConvolution(width, self.dilation, self.dtype, self.semitones)(nn.relu(x))
+    if self.semitones:
+      return crop_semitones(x, change.shape[2] // self.semitones, self.semitones) + change
     return crop(x, change.shape[1]) + change
 
 
@@ -177,10 +256,10 @@ class MixEncoder(nn.Module):
     mix = mix.astype(dtype)
     frames = mix.shape[1] - 2 * mix_reach(cfg)
     pitch = harmonic_stack(halve(mix), MIX_SEMITONES, 0, _MIX_HARMONICS)
-    pitch = TemporalConvolution(cfg.pitch_channels, 1, dtype)(pitch)
+    pitch = TemporalConvolution(cfg.pitch_channels, 1, dtype, MIX_SEMITONES)(pitch)
     for dilation in cfg.pitch_dilations:
-      pitch = ResidualBlock(dilation, dtype)(pitch)
-    pitch = nn.relu(crop(pitch, frames // PITCH_STRIDE))
+      pitch = ResidualBlock(dilation, dtype, MIX_SEMITONES)(pitch)
+    pitch = channels_last(nn.relu(crop_semitones(pitch, frames // PITCH_STRIDE, MIX_SEMITONES)), MIX_SEMITONES)
 
     frame = TemporalConvolution(cfg.hidden, 1, dtype)(mix)
     for dilation in cfg.trunk_dilations:
@@ -212,7 +291,7 @@ class LatentEncoder(nn.Module):
     first = ft.LOWEST_PITCH - ft.LOWEST_BIN_PITCH
     # 48 semitones from B0 up: four whole octaves, so that they fold onto pitch classes.
     pitch = harmonic_stack(halve(crop(bass, frames + 2 * PITCH_STRIDE)), 48, 2 * first, _BASS_HARMONICS)
-    pitch = nn.relu(TemporalConvolution(cfg.pitch_channels, 1, dtype)(pitch))
+    pitch = channels_last(nn.relu(TemporalConvolution(cfg.pitch_channels, 1, dtype, 48)(pitch)), 48)
     pitch = nn.Dense(cfg.pitch_channels, dtype=dtype)(pitch)
     frame = TemporalConvolution(cfg.hidden, 1, dtype)(bass)
     for dilation in cfg.trunk_dilations:
@@ -225,9 +304,7 @@ class LatentEncoder(nn.Module):
     mix_class = jnp.roll(mix_class, -first, axis=2)
     if cfg.gating == 'product':
       # [batch, frames, 12 intervals, channels]: the mix's features at each interval above the bass.
-      rotated = jnp.stack([jnp.roll(mix_class, -k, axis=2) for k in range(12)], axis=2)
-      intervals = jnp.einsum('btkpc,btpc->btkc', rotated, bass_class)
-      harmony = [intervals]
+      harmony = [correlate_classes(mix_class, bass_class)]
       rhythm = [nn.Dense(cfg.hidden, dtype=dtype)(code.frame) * frame]
     else:
       harmony, rhythm = [mix_class, bass_class], [code.frame, frame]
@@ -264,8 +341,9 @@ class Decoder(nn.Module):
 
     # Harmony: every pitch class sees the twelve around it, from itself up.
     mix_class = jnp.roll(fold_octaves(code.pitch), -(ft.LOWEST_PITCH - ft.LOWEST_BIN_PITCH), axis=2)
-    around = jnp.concatenate([jnp.roll(mix_class, -k, axis=2) for k in range(12)], axis=-1)
-    harmony = jnp.tile(nn.Dense(2 * width, dtype=dtype)(around), (1, 1, 4, 1))[:, :, : ft.PITCHES]
+    kernel, bias = Dense(12 * width, 2 * width, dtype)()
+    harmony = mix_class.reshape(*mix_class.shape[:2], -1) @ circulant(kernel)
+    harmony = jnp.tile(harmony.reshape(*mix_class.shape[:3], -1) + bias, (1, 1, 4, 1))[:, :, : ft.PITCHES]
     # The mix's own notes at the bass's pitch and one and two octaves above it.
     first = ft.LOWEST_PITCH - ft.LOWEST_BIN_PITCH
     padded = jnp.pad(code.pitch, ((0, 0), (0, 0), (0, first + 24 + ft.PITCHES - MIX_SEMITONES), (0, 0)))

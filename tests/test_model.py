@@ -194,8 +194,9 @@ def test_z_matters_and_the_mix_matters(params, song):
 def test_pitch_features_move_with_the_pitch():
   """Transposing the mix by a semitone (two bins) moves the pitch features by one, away from the ends."""
   cqt = jax.random.uniform(jax.random.key(0), (1, 4, ft.MIX_BINS))
-  stack = networks.harmonic_stack(cqt, 48, 48, (0.5, 1, 2, 3))
-  moved = networks.harmonic_stack(jnp.roll(cqt, 2, axis=-1), 48, 48, (0.5, 1, 2, 3))
+  stack = networks.channels_last(networks.harmonic_stack(cqt, 48, 48, (0.5, 1, 2, 3)), 48)
+  moved = networks.channels_last(networks.harmonic_stack(jnp.roll(cqt, 2, axis=-1), 48, 48, (0.5, 1, 2, 3)), 48)
+  assert stack.shape == (1, 4, 48, 12)
   np.testing.assert_allclose(moved[:, :, 1:40], stack[:, :, :39], atol=1e-6)
 
 
@@ -203,9 +204,39 @@ def test_the_harmonic_stack_reads_the_harmonics():
   cqt = np.zeros((1, 1, ft.MIX_BINS), np.float32)
   for number, bin_ in enumerate((0, 24, 38, 48), start=1):  # harmonics 1 to 4 of A0: 0, 12, 19 and 24 semitones above
     cqt[0, 0, bin_] = number
-  stack = np.asarray(networks.harmonic_stack(jnp.asarray(cqt), 12, 0, (1, 2, 3, 4)))[0, 0]
+  stack = np.asarray(networks.channels_last(networks.harmonic_stack(jnp.asarray(cqt), 12, 0, (1, 2, 3, 4)), 12))[0, 0]
   assert stack[0].reshape(4, 3)[:, 1].tolist() == [1, 2, 3, 4]
   assert stack[0].reshape(4, 3)[0, 0] == 0, 'below the lowest bin there is nothing'
+
+
+def test_a_convolution_over_semitones_is_that_of_each_semitone():
+  """Channels first or last, the same parameters give the same numbers and derivatives."""
+  x = jax.random.normal(jax.random.key(0), (2, 9, 5, 3))
+  flat = x.transpose(0, 3, 1, 2).reshape(2, 3, -1)
+  last, first = networks.ResidualBlock(2), networks.ResidualBlock(2, semitones=5)
+  params = last.init(jax.random.key(1), x)
+  drawn = first.init(jax.random.key(1), flat)
+  assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), params, drawn)), 'checkpoints and seeds stay valid'
+  np.testing.assert_allclose(networks.channels_last(first.apply(params, flat), 5), last.apply(params, x), atol=1e-5)
+  one = jax.grad(lambda p: jnp.sin(last.apply(p, x)).sum())(params)
+  other = jax.grad(lambda p: jnp.sin(first.apply(p, flat)).sum())(params)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), one, other)
+
+
+def test_pitch_classes_are_read_on_a_circle():
+  """The correlation, its derivatives and the circulant product against the twelve rotations written out."""
+  x, y = jax.random.normal(jax.random.key(0), (2, 2, 3, 12, 4))
+  rotated = lambda x: jnp.stack([jnp.roll(x, -k, axis=2) for k in range(12)], axis=2)  # noqa: E731
+  plain = lambda x, y: jnp.einsum('btkpc,btpc->btkc', rotated(x), y)  # noqa: E731
+  np.testing.assert_allclose(networks.correlate_classes(x, y), plain(x, y), atol=1e-5)
+  for wanted, found in zip(
+    *(jax.grad(lambda x, y, f=f: jnp.sin(f(x, y)).sum(), argnums=(0, 1))(x, y) for f in (plain, networks.correlate_classes)), strict=True
+  ):
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+  kernel = jax.random.normal(jax.random.key(1), (48, 5))
+  around = rotated(x).transpose(0, 1, 3, 2, 4).reshape(2, 3, 12, 48)  # of class p: those p, p + 1, ... above
+  found = (x.reshape(2, 3, 48) @ networks.circulant(kernel)).reshape(2, 3, 12, 5)
+  np.testing.assert_allclose(found, around @ kernel, atol=1e-4)
 
 
 @pytest.mark.parametrize('chunk', [64, 100])
