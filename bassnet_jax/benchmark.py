@@ -17,6 +17,8 @@ from collections.abc import Callable
 
 from absl import app, flags, logging
 
+from bassnet_jax import memory
+
 _EXPERIMENT = flags.DEFINE_string('experiment', 'pr_window64', 'Whose network, batch and data are measured.')
 _DATA_DIR = flags.DEFINE_string('data_dir', 'data', 'Folder of the datasets; what is missing is built there.')
 _MANUAL_DIR = flags.DEFINE_string('manual_dir', None, 'Your own corpus, for configurations that read one.')
@@ -219,6 +221,7 @@ def _generate(model, audio) -> None:
 
 
 def main(_) -> None:
+  memory.keep_freed()  # for the PyTorch twin too
   logging.set_verbosity(logging.ERROR)
   import jax
 

@@ -24,7 +24,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from bassnet_jax import config as configs
 from bassnet_jax import model as networks
-from bassnet_jax import run_control, scalar_log, train
+from bassnet_jax import memory, run_control, scalar_log, train
 from bassnet_jax.checkpoints import Checkpoints
 from bassnet_jax.config import Experiment
 from bassnet_jax.evaluation.results import DIVERGED_FILE
@@ -268,6 +268,7 @@ def _norms(params: Any) -> jax.Array:
 
 def main(_) -> None:
   """Flags in, exit code out: 0, 1 if a seed diverged, 2 for a user's mistake, 143 if interrupted."""
+  memory.keep_freed()
   import experiments
   from bassnet_jax.inputs import corpus as corpora
 
