@@ -1,6 +1,6 @@
 """The same network, loss and training step in plain PyTorch, as the thing to beat; only the benchmark and its test import it.
 
-Temporal convolutions are matrix products over concatenated taps, with the channels last everywhere, which PyTorch copies at full speed.
+Temporal convolutions are matrix products over concatenated taps, with the channels last everywhere.
 All random numbers of a step come in as `Draws`, so that both implementations can be given the same.
 """
 

@@ -23,8 +23,8 @@ from absl import app, flags, logging
 from jax.sharding import NamedSharding, PartitionSpec
 
 from bassnet_jax import config as configs
-from bassnet_jax import model as networks
 from bassnet_jax import memory, run_control, scalar_log, train
+from bassnet_jax import model as networks
 from bassnet_jax.checkpoints import Checkpoints
 from bassnet_jax.config import Experiment
 from bassnet_jax.evaluation.results import DIVERGED_FILE
