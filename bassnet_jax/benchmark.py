@@ -17,6 +17,8 @@ from collections.abc import Callable
 
 from absl import app, flags, logging
 
+from bassnet_jax import memory, op_shares
+
 _EXPERIMENT = flags.DEFINE_string('experiment', 'pr_window64', 'Whose network, batch and data are measured.')
 _DATA_DIR = flags.DEFINE_string('data_dir', 'data', 'Folder of the datasets; what is missing is built there.')
 _MANUAL_DIR = flags.DEFINE_string('manual_dir', None, 'Your own corpus, for configurations that read one.')
@@ -31,6 +33,7 @@ _JSON = flags.DEFINE_string('json', None, 'Also write the figures to this file.'
 _SONG_SECONDS = 120.0
 _MATRIX = 2048  # rows and columns of the product whose rate the step's is compared with
 _TRACED_STEPS = 5
+_GROUPS_SHOWN = 20  # of the parts of a traced step, the largest
 
 
 def _median_seconds(work: Callable[[], object], repeats: int) -> float:
@@ -42,6 +45,19 @@ def _median_seconds(work: Callable[[], object], repeats: int) -> float:
     work()
     times.append(time.perf_counter() - begin)
   return sorted(times)[len(times) // 2]
+
+
+def _alternating_seconds(works: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+  """Median time of each, one after the other in every round, so that a machine's slow minutes fall on all of them."""
+  times: dict[str, list[float]] = {name: [] for name in works}
+  for work in works.values():
+    work()
+  for _ in range(repeats):
+    for name, work in works.items():
+      begin = time.perf_counter()
+      work()
+      times[name].append(time.perf_counter() - begin)
+  return {name: sorted(values)[len(values) // 2] for name, values in times.items()}
 
 
 def matmul_rate(repeats: int) -> float:
@@ -62,19 +78,27 @@ def startup_seconds() -> float:
   return time.perf_counter() - begin
 
 
-def measure_torch(params, experiment, statistics, batch, steps: int, repeats: int) -> dict[str, float]:
-  """Windows/s of the PyTorch twin on one batch kept in memory, eager and compiled; nothing where torch is not installed."""
+def measure_torch(ours: Callable, params, experiment, statistics, batch, steps: int, repeats: int) -> dict[str, float]:
+  """Windows/s of the PyTorch twin on one batch kept in memory, eager and compiled, and how many times as fast `ours` is in the same rounds.
+
+  Args:
+    ours: does `steps` steps.
+
+  Returns:
+    nothing where torch is not installed.
+  """
   try:
     from bassnet_jax import benchmark_torch
   except ModuleNotFoundError as error:
     print(f'the PyTorch twin is left out: {error}', flush=True)
     return {}
-  figures = {}
+  works = {'ours': ours}
   for name, compiled in (('torch', False), ('torch_compiled', True)):
     step = benchmark_torch.make_step(params, experiment, statistics, batch, compiled, os.cpu_count() or 1)
-    seconds = _median_seconds(lambda step=step: [step() for _ in range(steps)], repeats)
-    figures[f'train.{name}.windows_per_second'] = steps * experiment.data.batch_size / seconds
-  return figures
+    works[name] = lambda step=step: [step() for _ in range(steps)]
+  seconds = _alternating_seconds(works, repeats)
+  figures = {f'train.{name}.windows_per_second': steps * experiment.data.batch_size / seconds[name] for name in works if name != 'ours'}
+  return figures | {f'train.times_{name}': seconds[name] / seconds['ours'] for name in works if name != 'ours'}
 
 
 def measure_growth(experiment, statistics, steps: int, repeats: int) -> dict[str, float]:
@@ -160,8 +184,12 @@ def measure(experiment, corpus, steps: int, repeats: int, profile: str | None, g
       done += count
     states['state'] = jax.block_until_ready(state)
 
-  figures['train.bare.windows_per_second'] = windows / _median_seconds(lambda: run(lambda state: (one(state, batch)[0], 1)), repeats)
-  flops = one.lower(states['state'], batch).compile().cost_analysis()['flops']
+  def bare() -> None:
+    run(lambda state: (one(state, batch)[0], 1))
+
+  figures['train.bare.windows_per_second'] = windows / _median_seconds(bare, repeats)
+  compiled = one.lower(states['state'], batch).compile()
+  flops = compiled.cost_analysis()['flops']
   figures['train.gflop_per_step'] = flops / 1e9
   figures['train.gflop_per_second'] = flops / 1e9 * figures['train.bare.windows_per_second'] / experiment.data.batch_size
   figures['matmul.gflop_per_second'] = matmul_rate(repeats) / 1e9
@@ -173,6 +201,9 @@ def measure(experiment, corpus, steps: int, repeats: int, profile: str | None, g
         with jax.profiler.StepTraceAnnotation('train', step_num=i):
           run(lambda state: (one(state, batch)[0], steps))
     print(f'trace of {_TRACED_STEPS} training steps: {profile}', flush=True)
+    spent = op_shares.milliseconds(profile, compiled.as_text(), _TRACED_STEPS)
+    for group, value in list(spent.items())[:_GROUPS_SHOWN]:
+      print(f'{100 * value / sum(spent.values()):5.1f} %{value:8.2f} ms  {group}', flush=True)
   figures['train.tfdata.windows_per_second'] = windows / _median_seconds(lambda: run(lambda state: (tfdata(state, 1)[0], 1)), repeats)
   tfdata.wait, begin = 0.0, time.perf_counter()
   run(lambda state: (tfdata(state, 1)[0], 1))
@@ -201,7 +232,7 @@ def measure(experiment, corpus, steps: int, repeats: int, profile: str | None, g
   figures['peak_memory_mib'] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
   if with_torch:
     host = Batch(**{field.name: np.asarray(getattr(batch, field.name)) for field in dataclasses.fields(batch)})
-    figures |= measure_torch(params, experiment, corpus.statistics, host, steps, repeats)
+    figures |= measure_torch(bare, params, experiment, corpus.statistics, host, steps, repeats)
   if growth:
     figures |= measure_growth(experiment, corpus.statistics, max(steps // 3, 1), repeats)
   return figures
@@ -219,6 +250,7 @@ def _generate(model, audio) -> None:
 
 
 def main(_) -> None:
+  memory.keep_freed()  # for the PyTorch twin too
   logging.set_verbosity(logging.ERROR)
   import jax
 

@@ -1,6 +1,6 @@
 """The same network, loss and training step in plain PyTorch, as the thing to beat; only the benchmark and its test import it.
 
-Temporal convolutions are matrix products over concatenated taps, as in `bassnet_jax.model`: on a CPU that is PyTorch's fastest form too.
+Temporal convolutions are matrix products over concatenated taps, with the channels last everywhere.
 All random numbers of a step come in as `Draws`, so that both implementations can be given the same.
 """
 
@@ -156,8 +156,11 @@ class TorchBassNet(nn.Module):
 
     pitch_code, frame_code = code
     mix_class = _fold(pitch_code).roll(-_FIRST, dims=2)
-    around = torch.cat([mix_class.roll(-k, dims=2) for k in range(12)], dim=-1)
-    harmony = dense(2, around).repeat(1, 1, 4, 1)[:, :, : ft.PITCHES]
+    layer = self.linear[f'{at}/Dense_2']
+    kernel = layer.weight.t().unflatten(0, (12, -1))
+    circulant = torch.stack([kernel.roll(p, dims=0) for p in range(12)], dim=2).flatten(0, 1).flatten(1)
+    harmony = (mix_class.flatten(2) @ circulant).unflatten(-1, (12, -1)) + layer.bias
+    harmony = harmony.repeat(1, 1, 4, 1)[:, :, : ft.PITCHES]
     padded = functional.pad(pitch_code, (0, 0, 0, _FIRST + 24 + ft.PITCHES - networks.MIX_SEMITONES))
     here = dense(3, torch.cat([padded[:, :, _FIRST + k : _FIRST + k + ft.PITCHES] for k in (0, 12, 24)], dim=-1))
     general = dense(4, _halve(frame_code))[:, :, None]
@@ -224,12 +227,14 @@ class TorchBassNet(nn.Module):
       shift = torch.minimum(torch.maximum(draws.shift, -lowest), ft.PITCHES - 1 - highest)
       mix, bass = _move_bins(mix, 2 * shift), _move_bins(bass, 2 * shift)
       pitch = torch.where(pitched, pitch + shift[..., None], pitch)
+    colour = data.equaliser_db * (draws.curves @ self.basis)[:, :, None]
     if data.gain_db:
-      mix, bass = _amplify(mix, draws.decibels[..., None, None]), _amplify(bass, draws.decibels[..., None, None])
+      colour = colour + draws.decibels[..., None, None]
+      bass = _amplify(bass, draws.decibels[..., None, None])
       louder = (level - draws.decibels[..., None] / ft.LEVEL_FLOOR_DB).clamp(0, 1)
       level = torch.where(level > 0, louder, 0)
-    if data.equaliser_db:
-      mix = _amplify(mix, data.equaliser_db * (draws.curves @ self.basis)[:, :, None])
+    if data.gain_db or data.equaliser_db:
+      mix = _amplify(mix, colour)
     return mix, bass, pitch, level
 
 
@@ -262,7 +267,7 @@ def _move_bins(cqt: Tensor, bins: Tensor) -> Tensor:
 
 
 def _amplify(cqt: Tensor, decibels: Tensor) -> Tensor:
-  return torch.log1p(10.0 ** (decibels / 20) * torch.expm1(cqt))
+  return torch.log(1 + 10.0 ** (decibels / 20) * (torch.exp(cqt) - 1))
 
 
 def tensors(batch: Batch) -> tuple[Tensor, ...]:

@@ -9,6 +9,8 @@ import sys
 
 from absl import app, flags, logging
 
+from bassnet_jax import memory
+
 _EXPERIMENT = flags.DEFINE_string('experiment', None, 'Name of an experiment; --list names them.')
 _LIST = flags.DEFINE_bool('list', False, 'Print every experiment and what it is, and stop.')
 _PRESET = flags.DEFINE_string('preset', 'full', 'full, or laptop: minutes on two cores.')
@@ -34,6 +36,7 @@ _DEMO = flags.DEFINE_bool('demo', True, 'After the report, play a bass to the mi
 
 def main(_) -> None:
   """Flags in, exit code out; a user's mistake is one plain line."""
+  memory.keep_freed()
   import experiments
   from bassnet_jax import compilation, distributed, fine_tuning, run_control, train
   from bassnet_jax import config as configs

@@ -204,7 +204,7 @@ class TemporalConvolution(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    axis, channels, unit = (2, 1, self.semitones) if self.semitones else (1, 2, 1)
+    axis, channels, unit = (2, 1, self.semitones) if self.semitones else (1, -1, 1)
     step = self.dilation * unit
     length = x.shape[axis] - 2 * step
     taps = jnp.concatenate([jax.lax.slice_in_dim(x, i * step, i * step + length, axis=axis) for i in range(3)], axis=channels)

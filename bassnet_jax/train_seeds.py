@@ -23,7 +23,7 @@ from absl import app, flags, logging
 from jax.sharding import NamedSharding, PartitionSpec
 
 from bassnet_jax import config as configs
-from bassnet_jax import latent_search, run_control, scalar_log, train
+from bassnet_jax import latent_search, memory, run_control, scalar_log, train
 from bassnet_jax import model as networks
 from bassnet_jax.checkpoints import Checkpoints
 from bassnet_jax.config import Experiment
@@ -269,6 +269,7 @@ def _norms(params: Any) -> jax.Array:
 
 def main(_) -> None:
   """Flags in, exit code out: 0, 1 if a seed diverged, 2 for a user's mistake, 143 if interrupted."""
+  memory.keep_freed()
   import experiments
   from bassnet_jax.inputs import corpus as corpora
 

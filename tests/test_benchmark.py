@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tiny
 
-from bassnet_jax import train
+from bassnet_jax import op_shares, train
 from bassnet_jax.batch import Batch
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -40,6 +40,27 @@ def test_every_public_figure_is_written(data_dir, tmp_path):
   assert 0 < figures['train.matmul_share'] < 1.5
   assert 'train.torch.windows_per_second' in figures or 'the PyTorch twin is left out' in done.stdout
   assert any(name.endswith('.xplane.pb') for _, _, names in os.walk(tmp_path / 'trace') for name in names)
+
+
+def test_a_trace_is_summed_over_the_parts_of_the_network(tmp_path):
+  """Two products in modules of different names and a gradient: their groups are found in a real trace, with time in them."""
+  import jax.numpy as jnp
+
+  def work(x):
+    with jax.named_scope('mix_encoder'):
+      x = jnp.sin(x @ x)
+    with jax.named_scope('decoder'):
+      return jnp.cos(x @ x).sum()
+
+  x = jnp.ones((300, 300))
+  compiled = jax.jit(jax.grad(work)).lower(x).compile()
+  jax.block_until_ready(compiled(x))
+  with jax.profiler.trace(str(tmp_path)):
+    for _ in range(2):
+      jax.block_until_ready(compiled(x))
+  spent = op_shares.milliseconds(str(tmp_path), compiled.as_text(), 2)
+  assert all(value > 0 for value in spent.values()) and list(spent.values()) == sorted(spent.values(), reverse=True)
+  assert {'forward mix_encoder, product', 'forward decoder, product', 'backward mix_encoder, product'} <= set(spent)
 
 
 def test_bfloat16_trains_as_float32_does():
