@@ -9,6 +9,7 @@ import fake_bucket
 import jax
 import numpy as np
 import pytest
+import test_distributed
 import tiny
 
 from bassnet_jax import checkpoints, scalar_log, train, trained
@@ -161,6 +162,19 @@ def test_a_run_in_a_bucket_goes_on_on_another_machine(bucket, remote_data, corpu
   assert trained.load('gs://runs/run').onset_threshold == 0.25
   with pytest.raises(checkpoints.CheckpointError, match='gs://runs/none: no checkpoint there'):
     checkpoints.load_params('gs://runs/none')
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_run_in_a_bucket(bucket, remote_data, tmp_path):
+  """Stopped by a signal to one, and gone on with by one alone, with the losses of a run that was never stopped."""
+  for workdir, steps in (('gs://runs/two', (2, 3, 143)), ('gs://runs/two', (1, -1, 0)), (str(tmp_path / 'one'), (1, -1, 0))):
+    processes, stop_at, code = steps
+    command = ['-c', test_distributed.PROGRAM, remote_data, workdir, '8', str(stop_at)]
+    test_distributed.wait(test_distributed.start_all(command, tmp_path, processes, 1), code)
+  found = [json.loads(line) for line in storage.read_text('gs://runs/two/metrics.jsonl').splitlines()]
+  expected = scalar_log.read_rows(str(tmp_path / 'one' / 'metrics.jsonl'))
+  assert [row['step'] for row in found] == list(range(1, 9))
+  np.testing.assert_allclose([row['total'] for row in found], [row['total'] for row in expected], rtol=1e-5)
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
 """The resident input over several devices: where one device has no room for all songs, each holds some, and batches are the same.
 
-A song lies on one device as a whole. Every device draws the positions of the whole batch (a function of the key alone), cuts the windows
-that begin in its own songs, and has zeros for the others; a reduce-scatter adds these up and leaves each device its part of the batch. A sum
-of one number and zeros is that number: the batch is bit for bit that of `resident.draw`, on any number of devices.
+A song lies on one device as a whole. Every device draws the positions of the whole batch (a function of the key alone) and cuts the
+windows that begin in its own songs; it has zeros for the others. A reduce-scatter adds these up and leaves each device its part of the
+batch. A sum of one number and zeros is that number: the batch is bit for bit that of `resident.draw`, on any number of devices.
 """
 
 from __future__ import annotations
