@@ -50,7 +50,7 @@ def _register() -> None:
       if window in (64, 512):
         for table in (variants.STABILITY, variants.ARCHITECTURE, _TRANSPOSITIONS):
           variants.register_variants(row, make, table, _LAPTOP)
-      if window == 64:
+      if row == 'a1_window64':
         variants.register_variants(row, make, variants.PRECISION, _LAPTOP)
 
 
