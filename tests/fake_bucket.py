@@ -105,7 +105,9 @@ class _Handler(BaseHTTPRequestHandler):
 
   def do_GET(self) -> None:
     path, query = self._query()
-    if found := _OBJECT.match(path):
+    if path.split('/b/')[-1].split('/')[0] != BUCKET:
+      self._answer(403, {'error': {'code': 403, 'message': 'anonymous does not have storage.objects.list access'}})
+    elif found := _OBJECT.match(path):
       name = unquote(found[2])
       if name not in self.bucket.objects:
         self._missing()
