@@ -32,7 +32,7 @@ def environment():
       bucket,
       {
         'EPATH_USE_TF': '0',  # tensorflow can't be led to another server; elsewhere it is what reads buckets, if it is installed
-          'STORAGE_EMULATOR_HOST': address,
+        'STORAGE_EMULATOR_HOST': address,
         'TENSORSTORE_GCS_HTTP_URL': address,
         'GOOGLE_AUTH_TOKEN_FOR_TESTING': 'none',
       },
@@ -47,15 +47,24 @@ def bucket(environment, monkeypatch, tmp_path):
   return found
 
 
-@pytest.fixture
-def remote_data(bucket, data_dir) -> str:
-  """Stage 1 of the small a1, copied into the bucket."""
-  directory = extraction.folder(data_dir, 'bassnet_artificial', 'a1')
-  for where, _, files in os.walk(directory):
-    for name in files:
-      with open(os.path.join(where, name), 'rb') as file:
-        bucket.put('data/' + os.path.relpath(os.path.join(where, name), data_dir), file.read())
-  return 'gs://runs/data'
+SOURCE = Artificial('a1', train=2, validation=1, test=0, test_timbre=0)
+
+
+@pytest.fixture(scope='module')
+def few_songs(tmp_path_factory) -> str:
+  """A data folder with stage 1 of an a1 of three songs."""
+  root = str(tmp_path_factory.mktemp('few'))
+  extraction.extract(SOURCE, extraction.folder(root, 'bassnet_artificial', 'a1'), workers=1)
+  return root
+
+
+def copied(bucket, data_dir: str, name: str) -> str:
+  """The same folder in the bucket, without TFDS files."""
+  for where, _, files in os.walk(extraction.folder(data_dir, 'bassnet_artificial', 'a1')):
+    for file in files:
+      with open(os.path.join(where, file), 'rb') as content:
+        bucket.put(f'{name}/{os.path.relpath(os.path.join(where, file), data_dir)}', content.read())
+  return f'gs://runs/{name}'
 
 
 def forget(monkeypatch, folder) -> None:
@@ -114,30 +123,29 @@ def test_logs_are_copied_both_ways_and_the_newer_one_stays(bucket, monkeypatch, 
   assert storage.local('folder') == os.path.abspath('folder')
 
 
-def test_features_are_built_into_a_bucket_and_go_on(bucket):
-  source = Artificial('a1', train=1, validation=1, test=0, test_timbre=0)
-  directory = extraction.folder('gs://runs/built', 'bassnet_artificial', 'a1')
-  summary = extraction.extract(source, directory, workers=1)
-  assert list(summary.songs) == ['a1-train-00000', 'a1-validation-00000']
+def test_features_are_built_into_a_bucket_and_go_on(bucket, few_songs):
+  """What is missing is made, byte for byte as on the disk; what is there stays."""
+  local = extraction.folder(few_songs, 'bassnet_artificial', 'a1')
+  directory = extraction.folder(copied(bucket, few_songs, 'built'), 'bassnet_artificial', 'a1')
   path = extraction.song_path(directory, 'a1-train-00000')
-  expected, found = extraction.features_of(source.load(source.songs()[0])), ft.load(path)
-  np.testing.assert_array_equal(found.mix, expected.mix)
   name = path.removeprefix('gs://runs/')
-  before = bucket.objects.pop(name)
-  other = bucket.objects[name.replace('train', 'validation')]
+  before, other = bucket.objects.pop(name), bucket.objects[name.replace('train', 'validation')]
   del bucket.objects[directory.removeprefix('gs://runs/') + '/summary.json']
-  assert extraction.extract(source, directory, workers=1) == summary == extraction.load_summary(directory)
+  assert extraction.load_summary(directory, missing_ok=True) is None
+  summary = extraction.extract(SOURCE, directory, workers=1)
+  assert summary == extraction.load_summary(directory) == extraction.load_summary(local)
   assert bucket.objects[name][0] == before[0] and bucket.objects[name.replace('train', 'validation')] == other
   bucket.objects[name] = (before[0][:1000], *before[1:])
   with pytest.raises(ft.FeatureFileError, match=r'gs://runs/built.*not a readable feature file'):
     ft.load(path)
 
 
-def test_a_run_in_a_bucket_goes_on_on_another_machine(bucket, remote_data, corpus, tmp_path, monkeypatch):
+def test_a_run_in_a_bucket_goes_on_on_another_machine(bucket, few_songs, tmp_path, monkeypatch):
   """Its losses are those of a run on the local disk that was never stopped."""
   experiment = tiny.experiment(data={'backend': 'resident', 'window': 32}, train={'log_every': 1})
+  corpus = corpora.open_corpus(experiment.data, few_songs)
   train.train(experiment, corpus, str(tmp_path / 'run'), 0)
-  remote = corpora.open_corpus(experiment.data, remote_data)
+  remote = corpora.open_corpus(experiment.data, copied(bucket, few_songs, 'data'))
   assert remote.paths('train')[0].startswith('gs://runs/data/features/') and remote.statistics.to_lists() == corpus.statistics.to_lists()
 
   class Stopping(train.Progress):
@@ -165,11 +173,11 @@ def test_a_run_in_a_bucket_goes_on_on_another_machine(bucket, remote_data, corpu
 
 
 @pytest.mark.slow
-def test_two_processes_share_a_run_in_a_bucket(bucket, remote_data, tmp_path):
+def test_two_processes_share_a_run_in_a_bucket(bucket, few_songs, tmp_path):
   """Stopped by a signal to one, and gone on with by one alone, with the losses of a run that was never stopped."""
   for workdir, steps in (('gs://runs/two', (2, 3, 143)), ('gs://runs/two', (1, -1, 0)), (str(tmp_path / 'one'), (1, -1, 0))):
     processes, stop_at, code = steps
-    command = ['-c', test_distributed.PROGRAM, remote_data, workdir, '8', str(stop_at)]
+    command = ['-c', test_distributed.PROGRAM, copied(bucket, few_songs, 'data'), workdir, '8', str(stop_at)]
     test_distributed.wait(test_distributed.start_all(command, tmp_path, processes, 1), code)
   found = [json.loads(line) for line in storage.read_text('gs://runs/two/metrics.jsonl').splitlines()]
   expected = scalar_log.read_rows(str(tmp_path / 'one' / 'metrics.jsonl'))
@@ -178,11 +186,11 @@ def test_two_processes_share_a_run_in_a_bucket(bucket, remote_data, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_command_trains_reports_and_evaluates_in_a_bucket(environment, bucket, remote_data, tmp_path):
+def test_the_command_trains_reports_and_evaluates_in_a_bucket(environment, bucket, data_dir, tmp_path):
   """In processes of their own, as a user would; no tensorflow takes part."""
   variables = os.environ | environment[1] | {'PYTHONPATH': ROOT, 'BASSNET_JAX_CACHE': str(tmp_path / 'cache')}
   settings = ('data.backend=resident', 'data.batch_size=16', 'data.window=32', 'train.steps=4', 'model.pitch_channels=4', 'model.hidden=16')
-  places = [f'--data_dir={remote_data}']
+  places = [f'--data_dir={copied(bucket, data_dir, "all")}']
   training = ['bassnet_jax.main', '--experiment=a1_window64', '--workdir=gs://runs/whole', *places, *(f'--set={item}' for item in settings)]
   for command in (training, ['bassnet_jax.evaluate', '--checkpoint=gs://runs/whole', *places], training):
     done = subprocess.run([sys.executable, '-m', *command], env=variables, capture_output=True, text=True, timeout=300)
