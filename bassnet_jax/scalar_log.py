@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 
 import jax
 
@@ -38,10 +39,14 @@ class ScalarLog:
       self._events.add_scalar(name, value, step)
 
   def push(self) -> None:
-    """Into the bucket, if the workdir is in one."""
-    if self._events is not None:
-      self._events.flush()
+    """Into the bucket, if the workdir is in one. Training goes on if that fails: the next time brings everything."""
+    if self._events is None:
+      return
+    self._events.flush()
+    try:
       storage.push(self._workdir)
+    except Exception as error:  # tensorflow and gcsfs have their own errors, without a common base
+      print(f'the logs were not copied to {self._workdir}: {error}. The next checkpoint tries again.', file=sys.stderr)
 
   def __enter__(self) -> ScalarLog:
     return self

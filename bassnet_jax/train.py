@@ -152,7 +152,7 @@ class ResidentFeed:
     data, context = experiment.data, networks.context_frames(experiment.model)
     replicated = NamedSharding(mesh, PartitionSpec())
     paths = corpus.paths('train', data.max_songs)
-    frames = [ft.frames_of(path) for path in paths]
+    frames = corpus.song_frames('train', data.max_songs)
     draw = resident.draw
     with distributed.progress_stream() as stream:
       if resident_shards.is_needed(frames, data, mesh):
@@ -160,7 +160,7 @@ class ResidentFeed:
         draw = functools.partial(resident_shards.draw, mesh=mesh)
         distributed.say(f'the songs are spread over {mesh.size} devices')
       else:
-        stored = resident.load(paths, stream)
+        stored = resident.load(paths, stream, frames)
         self._data = jax.tree.map(lambda values: jax.make_array_from_process_local_data(replicated, values, values.shape), stored)
     # On a CPU a call costs nothing, and XLA runs the body of a loop on fewer threads than a step of its own.
     cpu = jax.default_backend() == 'cpu'

@@ -94,6 +94,14 @@ def test_starts_cover_the_song_from_its_first_to_its_last_frame(data):
   assert np.histogram(starts, bins=4, range=(0, 2500 - 64))[0].min() > len(starts) / 4 * 0.6
 
 
+def test_a_file_of_another_length_than_the_summary_says_is_named(paths):
+  mesh = jax.sharding.Mesh(np.asarray(jax.devices()), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
+  frames = [count + (name == 'short') for name, count in tiny.LENGTHS.items()]
+  for load in (lambda: resident.load(paths, frames=frames), lambda: resident_shards.load(paths, frames, mesh)):
+    with pytest.raises(ft.FeatureFileError, match=r'short\.npz holds 300 frames, .* says 301'):
+      load()
+
+
 def test_a_damaged_file_is_named(paths, tmp_path):
   broken = str(tmp_path / 'broken.npz')
   with open(paths[0], 'rb') as file, open(broken, 'wb') as out:

@@ -37,6 +37,14 @@ class Corpus:
       result += [extraction.song_path(directory, song) for song in (ids[:max_songs] if max_songs else ids)]
     return result
 
+  def song_frames(self, split: str, max_songs: int = 0) -> list[int]:
+    """Frames of every song of `paths`."""
+    result = []
+    for summary in self.summaries:
+      ids = summary.splits().get(split, [])
+      result += [round(summary.songs[song]['seconds'] * ft.FRAME_RATE) for song in (ids[:max_songs] if max_songs else ids)]
+    return result
+
   def frames(self, split: str, max_songs: int = 0) -> int:
     """Frames of a split."""
     total = 0.0

@@ -81,16 +81,37 @@ def index(starts: np.ndarray, frames: Sequence[int]) -> dict[str, np.ndarray]:
   }
 
 
-def load(paths: Sequence[str], stream: TextIO | None = None) -> Resident:
-  """Reads feature files into host arrays; `jax.device_put` places them. Progress goes to `stream`, default: stderr."""
-  frames = [ft.frames_of(path) for path in paths]
+def place(arrays: dict[str, np.ndarray], start: int, path: str, frames: int) -> None:
+  """Reads a song into host arrays from `start` on.
+
+  Raises:
+    FeatureFileError: the file is damaged, or hasn't so many frames.
+  """
+  features = ft.load(path)
+  if features.frames != frames:
+    raise ft.FeatureFileError(
+      f'{path} holds {features.frames} frames, where the summary of its dataset says {frames}. Build the dataset anew.'
+    )
+  for name, values in arrays.items():
+    values[start : start + frames] = getattr(features, name)
+
+
+def load(paths: Sequence[str], stream: TextIO | None = None, frames: Sequence[int] | None = None) -> Resident:
+  """Reads feature files into host arrays; `jax.device_put` places them.
+
+  Args:
+    stream: where progress goes; default: stderr.
+    frames: of every song; default: what the files say.
+
+  Raises:
+    FeatureFileError: a file is damaged.
+  """
+  frames = [ft.frames_of(path) for path in paths] if frames is None else frames
   starts = ft.CONTEXT_FRAMES + np.concatenate([[0], np.cumsum([room(count) for count in frames])]).astype(np.int64)
   arrays = silence(int(starts[-1]) + TAIL)
   with Progress(len(paths), 'reading features', 'songs', stream=stream) as progress:
-    for path, start in zip(paths, starts, strict=False):
-      features = ft.load(path)
-      for name, values in arrays.items():
-        values[start : start + features.frames] = getattr(features, name)
+    for path, start, count in zip(paths, starts[:-1], frames, strict=True):
+      place(arrays, start, path, count)
       progress.update()
   return Resident(**arrays, **index(starts[:-1], frames))
 

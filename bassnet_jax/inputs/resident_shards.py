@@ -105,9 +105,7 @@ def load(paths: Sequence[str], frames: Sequence[int], mesh: jax.sharding.Mesh, s
     for shard, device in own:
       arrays = resident.silence(where.length)
       for song in songs[shard]:
-        features = ft.load(paths[song])
-        for name, values in arrays.items():
-          values[where.start[song] : where.start[song] + features.frames] = getattr(features, name)
+        resident.place(arrays, where.start[song], paths[song], frames[song])
         progress.update()
       for name, values in arrays.items():
         pieces[name].append(jax.device_put(values, device))
