@@ -14,6 +14,7 @@ from orbax.checkpoint import checkpoint_managers
 from bassnet_jax import config as configs
 from bassnet_jax import model as networks
 from bassnet_jax import packaged
+from data_pipeline import storage
 
 
 class CheckpointError(ValueError):
@@ -31,7 +32,7 @@ class _IteratorHandler(ocp.CheckpointHandler):
   def restore(self, directory, args) -> None:
     folder = directory / _process_name()
     if not folder.exists():
-      found = ', '.join(sorted(name for name in os.listdir(directory) if name.startswith('process_')))
+      found = ', '.join(sorted(path.name for path in directory.iterdir() if path.name.startswith('process_')))
       raise CheckpointError(
         f'{directory} holds the input position of {found}; this run is {_process_name()}. '
         'Go on with as many processes as it was saved with, or use --set data.backend=resident from the start.'
@@ -53,7 +54,7 @@ class Checkpoints:
   """The checkpoints of one workdir. Use as a context manager: leaving it waits for the last save."""
 
   def __init__(self, workdir: str, kept: int = 2):
-    self.directory = os.path.join(os.path.abspath(workdir), 'checkpoints')
+    self.directory = os.path.join(storage.absolute(workdir), 'checkpoints')
     options = ocp.CheckpointManagerOptions(
       preservation_policy=checkpoint_managers.LatestN(kept), enable_async_checkpointing=True, cleanup_tmp_directories=True
     )
@@ -122,12 +123,17 @@ def _read_packaged(path: str) -> tuple[Any, dict[str, Any], int]:
     raise CheckpointError(str(error)) from error
 
 
+def workdir_of(path: str) -> str:
+  """The workdir, given it or its folder of checkpoints; absolute."""
+  path = storage.absolute(path)
+  return os.path.dirname(path) if os.path.basename(path) == 'checkpoints' else path
+
+
 def _newest(path: str) -> tuple[str, int, dict[str, Any]]:
   """Folder, step and description of the newest checkpoint. Raises CheckpointError: there is none."""
-  path = os.path.abspath(path)
-  workdir = os.path.dirname(path) if os.path.basename(path) == 'checkpoints' else path
-  directory = os.path.join(workdir, 'checkpoints')
-  if not os.path.isdir(directory):
+  path = storage.absolute(path)
+  directory = os.path.join(workdir_of(path), 'checkpoints')
+  if not storage.is_folder(directory):
     raise CheckpointError(f'{path}: no checkpoint there ({directory} is missing). Give the --workdir of a training run.')
   with ocp.CheckpointManager(directory, options=_alone()) as manager:
     step = manager.latest_step()

@@ -57,6 +57,8 @@ class DataConfig:
 
   datasets: tuple[str, ...] = ('bassnet_pop_rock/open',)  # TFDS names with their configurations
   backend: Literal['tfdata', 'resident'] = 'tfdata'  # tf.data from TFDS files, or features in device memory
+  # Of the resident input: a copy on every device, or some songs on each; auto: a copy where it fits. The batches are the same.
+  resident_placement: Literal['auto', 'replicated', 'sharded'] = 'auto'
   window: int = 64  # frames of 12.5 ms
   batch_size: int = 32  # windows, in pairs
   pair_distance: int = 512  # frames: how far apart the two windows of a pair start at most

@@ -30,20 +30,22 @@ def evaluate(
   from bassnet_jax import config as configs
   from bassnet_jax.evaluation import report
   from bassnet_jax.inputs import corpus as corpora
+  from data_pipeline import storage
 
-  checkpoint = os.path.abspath(checkpoint)
+  checkpoint, data_dir = storage.absolute(checkpoint), storage.absolute(data_dir)
+  for place in (checkpoint, data_dir):
+    storage.check(place)
   _, description, _ = checkpoints.load_params(checkpoint)
   experiment = configs.from_dict(description['experiment'])
-  data_dir = os.path.abspath(data_dir)
   corpus = corpora.open_corpus(experiment.data, data_dir, manual_dir, tfds_files=False)
   elsewhere = None
   if experiment.evaluation.datasets:
     data = dataclasses.replace(experiment.data, datasets=experiment.evaluation.datasets)
     elsewhere = corpora.open_corpus(data, data_dir, manual_dir, tfds_files=False)
   if output is None and full:
-    output = os.path.join(checkpoint, 'report_full')
+    output = os.path.join(storage.local(checkpoint), 'report_full')
   figures = report.write(experiment, corpus, checkpoint, description['seed'], elsewhere, output, full)
-  return figures, output or os.path.join(checkpoint, 'report')
+  return figures, output or os.path.join(storage.local(checkpoint), 'report')
 
 
 def _define_flags() -> flags.FlagValues:

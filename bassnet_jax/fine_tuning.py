@@ -13,6 +13,7 @@ from bassnet_jax.checkpoints import CheckpointError
 from bassnet_jax.config import Experiment
 from bassnet_jax.inputs.corpus import Corpus
 from data_pipeline import features as ft
+from data_pipeline import storage
 
 LEARNING_RATE_SHARE = 0.1
 """Of the experiment's learning rate, where the user gives none: the network is to change, not to forget."""
@@ -54,10 +55,7 @@ class Origin:
   def hand_down(self, workdir: str) -> None:
     """Gives the new model the old one's onset threshold and default z, where no report chooses new ones."""
     if self.calibration is not None:
-      path = os.path.join(workdir, trained.CALIBRATION_FILE)
-      with open(path + '.tmp', 'w') as file:
-        file.write(self.calibration)
-      os.replace(path + '.tmp', path)
+      storage.write_text(os.path.join(workdir, trained.CALIBRATION_FILE), self.calibration)
 
   def added_to(self, description: dict[str, Any]) -> dict[str, Any]:
     """A new checkpoint's description that names this model, and the licences and credits of all songs that either was trained on."""
@@ -90,10 +88,6 @@ def load(path: str) -> Origin:
       f'--init_from={path}: trained on features of version {description["features_version"]}; this package makes {ft.VERSION}. '
       'Begin from a model of this version.'
     )
-  folder = os.path.abspath(path)
-  file = os.path.join(os.path.dirname(folder) if os.path.basename(folder) == 'checkpoints' else folder, trained.CALIBRATION_FILE)
-  calibration = None
-  if os.path.exists(file):
-    with open(file) as stream:
-      calibration = stream.read()
+  file = os.path.join(checkpoints.workdir_of(path), trained.CALIBRATION_FILE)
+  calibration = storage.read_text(file) if storage.exists(file) else None
   return Origin(params, description, step, calibration)

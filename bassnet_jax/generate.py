@@ -22,7 +22,7 @@ from bassnet_jax import decoding, export, packaged, sonification, trajectory
 from bassnet_jax.decoding import Prediction
 from bassnet_jax.piano_roll import clock, pitch_name
 from bassnet_jax.trajectory import Trajectory
-from data_pipeline import features
+from data_pipeline import features, storage
 from data_pipeline.notes import Notes
 
 SHORTEST_SECONDS = 0.5
@@ -144,7 +144,7 @@ def generate(
 
   settings = {
     'inputs': [{'path': os.path.abspath(path), 'sha256': _digest(path)} for path in paths],
-    'checkpoint': os.path.abspath(checkpoint) if isinstance(checkpoint, str | os.PathLike) else None,
+    'checkpoint': storage.absolute(checkpoint) if isinstance(checkpoint, str | os.PathLike) else None,
     'model': dict(model.describe),
     'z': position.rows(),
     'style': None if style is None else dict(zip(('mix', 'bass'), map(os.path.abspath, style), strict=True)),
@@ -201,8 +201,9 @@ def load_model(path: str):
   from bassnet_jax import trained
 
   try:
+    storage.check(path)
     model = trained.load(path)
-  except trained.CheckpointError as error:
+  except (trained.CheckpointError, storage.StorageError) as error:
     raise GenerateError(str(error)) from error
   model.warm_up()
   return model

@@ -18,6 +18,7 @@ from absl import flags
 from scipy import ndimage
 
 from data_pipeline import features as ft
+from data_pipeline import storage
 from data_pipeline.progress import Progress
 
 FILE = 'latent_density.json'
@@ -141,10 +142,9 @@ def _feature_files(experiment, data_dir: str, most: int) -> list[str]:
   for dataset in experiment.data.datasets:
     directory = extraction.folder(data_dir, *dataset.split('/'))
     summary = os.path.join(directory, 'summary.json')
-    if not os.path.exists(summary):
+    if not storage.exists(summary):
       raise DensityError(f'{summary} is missing: build {dataset} with python -m data_pipeline.build, or give another --data_dir.')
-    with open(summary, encoding='utf-8') as file:
-      songs = json.load(file)['songs']
+    songs = json.loads(storage.read_text(summary))['songs']
     found += [extraction.song_path(directory, name) for name, song in sorted(songs.items()) if song['split'] == 'train']
   if not found:
     raise DensityError(f'{data_dir} has no training songs of {", ".join(experiment.data.datasets)}.')
@@ -173,8 +173,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     counts = measure(model, files)
     if not counts.any():
       raise DensityError('No frame with an audible bass was found in these songs.')
-    print(write(defined.workdir, counts, len(files)))
-  except (DensityError, flags.Error, trained.CheckpointError, ft.FeatureFileError, OSError) as error:
+    print(write(storage.fetch(defined.workdir), counts, len(files)))
+    storage.push(defined.workdir)
+  except (DensityError, flags.Error, trained.CheckpointError, ft.FeatureFileError, storage.StorageError, OSError) as error:
     print(f'latent_density: {" ".join(str(error).split())}', file=sys.stderr)
     return 2
   return 0

@@ -40,6 +40,7 @@ def main(_) -> None:
   import experiments
   from bassnet_jax import compilation, distributed, fine_tuning, run_control, train
   from bassnet_jax import config as configs
+  from data_pipeline import storage
 
   logging.set_verbosity(logging.ERROR)  # tfds and orbax tell of every file
   if _LIST.value:
@@ -58,8 +59,11 @@ def main(_) -> None:
     if _INIT_FROM.value:
       origin = fine_tuning.load(_INIT_FROM.value)
       experiment = origin.experiment(experiment, any(item.strip().startswith('train.learning_rate') for item in _SET.value))
-    compilation.keep_compiled(_CACHE.value or os.path.join(workdir, 'compilation_cache'))
-    run(experiment, os.path.abspath(workdir), os.path.abspath(_DATA_DIR.value), _SEED.value, _MANUAL_DIR.value, _DEMO.value, origin)
+    workdir, data_dir = storage.absolute(workdir), storage.absolute(_DATA_DIR.value)
+    for place in (workdir, data_dir):
+      storage.check(place)
+    compilation.keep_compiled(_CACHE.value or os.path.join(storage.local(workdir), 'compilation_cache'))
+    run(experiment, workdir, data_dir, _SEED.value, _MANUAL_DIR.value, _DEMO.value, origin)
   except train.Interrupted as error:
     if distributed.is_primary():
       print(error, file=sys.stderr)
@@ -76,8 +80,9 @@ def run(experiment, workdir: str, data_dir: str, seed: int, manual_dir: str | No
   from bassnet_jax import config as configs
   from bassnet_jax import distributed, train
   from bassnet_jax.inputs import corpus as corpora
+  from data_pipeline import storage
 
-  os.makedirs(workdir, exist_ok=True)
+  storage.make_folder(workdir)
   with distributed.primary_first('data'):
     corpus = corpora.open_corpus(experiment.data, data_dir, manual_dir)
     elsewhere = None
@@ -88,10 +93,8 @@ def run(experiment, workdir: str, data_dir: str, seed: int, manual_dir: str | No
   if origin is not None:
     corpus = origin.corpus(corpus)
   settings = os.path.join(workdir, 'experiment.json')
-  if distributed.is_primary() and not os.path.exists(settings):
-    with open(settings + '.tmp', 'w') as file:
-      json.dump(configs.to_dict(experiment), file, indent=1)
-    os.replace(settings + '.tmp', settings)
+  if distributed.is_primary() and not storage.exists(settings):
+    storage.write_text(settings, json.dumps(configs.to_dict(experiment), indent=1))
   distributed.say(f'run: {experiment.name}, seed {seed}, in {workdir}')
   train.train(experiment, corpus, workdir, seed, origin)
   if distributed.is_primary():
@@ -102,6 +105,7 @@ def run(experiment, workdir: str, data_dir: str, seed: int, manual_dir: str | No
 def _finish(experiment, corpus, elsewhere, workdir: str, seed: int, manual_dir: str | None, demo: bool, origin) -> None:
   """What follows training: the report and a bass track, where there are songs for them."""
   from bassnet_jax.evaluation import report
+  from data_pipeline import storage
 
   where = elsewhere or corpus
   empty = [split for split in ('validation', 'test') if not where.paths(split)]
@@ -115,7 +119,8 @@ def _finish(experiment, corpus, elsewhere, workdir: str, seed: int, manual_dir: 
     )
     return
   report.write(experiment, corpus, workdir, seed, elsewhere)
-  print(f'report: {os.path.join(workdir, "report", "index.html")}', flush=True)
+  copy = f', here in {os.path.join(storage.local(workdir), "report")}' if storage.is_remote(workdir) else ''
+  print(f'report: {os.path.join(workdir, "report", "index.html")}{copy}', flush=True)
   if demo and experiment.evaluation.kind == 'music':
     _play(workdir, where.names[0], manual_dir)
 
@@ -123,17 +128,18 @@ def _finish(experiment, corpus, elsewhere, workdir: str, seed: int, manual_dir: 
 def _play(workdir: str, dataset: str, manual_dir: str | None) -> None:
   """Writes the mix of a test song, and the model's bass for it, into `workdir/demo`."""
   from bassnet_jax.generate import generate
-  from data_pipeline import audio, catalogue
+  from data_pipeline import audio, catalogue, storage
   from data_pipeline import features as ft
 
   source = catalogue.source(dataset, manual_dir)
   key = next(key for key in source.songs() if key.split == 'test')
   song = source.load(key)
-  folder = os.path.join(workdir, 'demo')
+  folder = os.path.join(storage.local(workdir), 'demo')
   os.makedirs(folder, exist_ok=True)
   mix = os.path.join(folder, f'{key.id}_mix_without_bass.wav')
   audio.save_wav(mix, song.mix, ft.SAMPLE_RATE)
   made = generate(workdir, mix, output=os.path.join(folder, key.id), overwrite=True, report=print)
+  storage.push(workdir)
   print(f'a bass track for {key.id}: {made.files["bass.wav"]}, with the mix: {made.files["mix_with_bass.wav"]}', flush=True)
 
 

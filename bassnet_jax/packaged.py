@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from absl import app, flags, logging
 
+from data_pipeline import storage
+
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'weights')
 DEFAULT = 'short'
 WEIGHTS_FILE = 'weights.npz'
@@ -103,7 +105,8 @@ def pack(checkpoint: str, name: str) -> str:
   folder = path(name)
   write(folder, params, description | {'step': step})
   beside = (trained.CALIBRATION_FILE, latent_density.FILE, os.path.join('report', _METRICS_FILE))
-  for source in (os.path.join(checkpoint, file) for file in beside):
+  here = storage.fetch(checkpoint)
+  for source in (os.path.join(here, file) for file in beside):
     if os.path.exists(source):
       shutil.copyfile(source, os.path.join(folder, os.path.basename(source)))
     else:
@@ -116,7 +119,7 @@ def main(_) -> None:
   try:
     if not _CHECKPOINT.value:
       raise ValueError('give --checkpoint=WORKDIR, the --workdir of a training run')
-    folder = pack(os.path.abspath(_CHECKPOINT.value), _NAME.value)
+    folder = pack(storage.absolute(_CHECKPOINT.value), _NAME.value)
   except (ValueError, OSError) as error:
     print(f'error: {error}', file=sys.stderr)
     sys.exit(2)

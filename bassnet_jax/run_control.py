@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 
 import jax
 
+from data_pipeline import storage
+
 
 class WorkdirBusyError(RuntimeError):
   """Another run is using the workdir."""
@@ -17,9 +19,10 @@ class WorkdirBusyError(RuntimeError):
 
 @contextlib.contextmanager
 def exclusive(workdir: str) -> Iterator[None]:
-  """One run a workdir; the lock goes with the process, however it ends."""
-  os.makedirs(workdir, exist_ok=True)
-  with open(os.path.join(workdir, f'.lock_{jax.process_index()}'), 'w') as file:
+  """One run a workdir; the lock goes with the process, however it ends. A workdir in a bucket is locked for this machine's runs alone."""
+  folder = storage.local(workdir)
+  os.makedirs(folder, exist_ok=True)
+  with open(os.path.join(folder, f'.lock_{jax.process_index()}'), 'w') as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -24,6 +24,7 @@ from absl import app, flags, logging
 
 from bassnet_jax import config as configs
 from bassnet_jax.evaluation import planes, results
+from data_pipeline import storage
 from data_pipeline.progress import clock
 
 INTERRUPTED = 143
@@ -277,8 +278,8 @@ def main(_) -> None:
   try:
     if not _REPORT_ONLY.value:
       plan = Plan(
-        workdir=os.path.abspath(_WORKDIR.value),
-        data_dir=os.path.abspath(_DATA_DIR.value),
+        workdir=storage.only_local(_WORKDIR.value, 'a sweep'),
+        data_dir=storage.absolute(_DATA_DIR.value),
         results=kept,
         manual_dir=_MANUAL_DIR.value,
         preset=_PRESET.value,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
 import subprocess
@@ -22,7 +23,7 @@ from bassnet_jax import model as networks
 from bassnet_jax.batch import Batch, Statistics
 from bassnet_jax.checkpoints import Checkpoints
 from bassnet_jax.config import Experiment
-from bassnet_jax.inputs import resident
+from bassnet_jax.inputs import resident, resident_shards
 from bassnet_jax.inputs.corpus import Corpus
 from data_pipeline import features as ft
 from data_pipeline.progress import Progress, clock
@@ -159,9 +160,17 @@ class ResidentFeed:
   def __init__(self, experiment: Experiment, corpus: Corpus, seed: int, step: Callable, mesh: jax.sharding.Mesh):
     data, context = experiment.data, networks.context_frames(experiment.model)
     replicated = NamedSharding(mesh, PartitionSpec())
+    paths = corpus.paths('train', data.max_songs)
+    frames = corpus.song_frames('train', data.max_songs)
+    draw = resident.draw
     with distributed.progress_stream() as stream:
-      stored = resident.load(corpus.paths('train', data.max_songs), stream)
-    self._data = jax.tree.map(lambda values: jax.make_array_from_process_local_data(replicated, values, values.shape), stored)
+      if resident_shards.is_needed(frames, data, mesh):
+        self._data = resident_shards.load(paths, frames, mesh, stream)
+        draw = functools.partial(resident_shards.draw, mesh=mesh)
+        distributed.say(f'the songs are spread over {mesh.size} devices')
+      else:
+        stored = resident.load(paths, stream, frames)
+        self._data = jax.tree.map(lambda values: jax.make_array_from_process_local_data(replicated, values, values.shape), stored)
     # On a CPU a call costs nothing, and XLA runs the body of a loop on fewer threads than a step of its own.
     cpu = jax.default_backend() == 'cpu'
     self.steps_per_call = 1 if cpu else math.gcd(experiment.train.log_every, experiment.train.checkpoint_every)
@@ -170,7 +179,7 @@ class ResidentFeed:
 
     def steps(state: TrainState, stored: resident.Resident, count: int):
       def one(carry: TrainState, _):
-        batch = resident.draw(stored, jax.random.fold_in(draw_key, carry.step), data, context)
+        batch = draw(stored, jax.random.fold_in(draw_key, carry.step), data, context)
         return step(carry, jax.lax.with_sharding_constraint(batch, pairs))
 
       if count == 1:
@@ -262,6 +271,7 @@ def _loop(experiment, feed, state, begun, steps, checkpoints, description, workd
           broken = {} if math.isfinite(_norm(state.params)) else {'parameters': math.nan}
           check_finite(step, _values(terms) | broken, workdir)
         checkpoints.save(step, state, description, feed.iterator)
+        log.push()
         if step >= steps:
           break
         if stopping:
@@ -344,6 +354,7 @@ def commit() -> str:
 def check_same_run(saved: dict[str, Any], now: dict[str, Any], workdir: str) -> None:
   """Raises a TrainingError that names what differs between a checkpoint's description and this run's."""
   lines = configs.differences(configs.from_dict(saved['experiment']), configs.from_dict(now['experiment']))
+  lines = [line for line in lines if not line.startswith('data.resident_placement:')]  # the batches are the same
   lines += [
     f'{name}: {saved[name]} -> {now[name]}' for name in ('seed', 'steps', 'datasets', 'features_version') if saved[name] != now[name]
   ]

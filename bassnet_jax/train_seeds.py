@@ -31,6 +31,7 @@ from bassnet_jax.evaluation.results import DIVERGED_FILE
 from bassnet_jax.inputs import resident
 from bassnet_jax.inputs.corpus import Corpus
 from bassnet_jax.train import TrainState
+from data_pipeline import storage
 from data_pipeline.progress import Progress
 
 
@@ -117,6 +118,8 @@ def train_seeds(experiment: Experiment, corpus: Corpus, workdirs: Mapping[int, s
     TrainingError: a workdir belongs to other settings, or there are several processes.
     Interrupted: a signal came; the states are saved.
   """
+  if experiment.data.resident_placement == 'sharded':
+    raise configs.ConfigError('data.resident_placement=sharded: several seeds at once share a copy of the data on every device')
   if experiment.data.backend != 'resident':
     raise configs.ConfigError(
       f'data.backend={experiment.data.backend}: several seeds share one copy of the data in device memory: --set data.backend=resident'
@@ -279,8 +282,8 @@ def main(_) -> None:
     if not _EXPERIMENT.value:
       raise experiments.UnknownExperimentError(f'give --experiment=NAME; there are: {", ".join(experiments.names())}')
     experiment = configs.override(experiments.preset(experiments.get(_EXPERIMENT.value), _PRESET.value), _SET.value)
-    workdir = os.path.abspath(_WORKDIR.value or os.path.join('runs', experiment.name, _PRESET.value))
-    corpus = corpora.open_corpus(experiment.data, os.path.abspath(_DATA_DIR.value), _MANUAL_DIR.value)
+    workdir = storage.only_local(_WORKDIR.value or os.path.join('runs', experiment.name, _PRESET.value), 'training several seeds at once')
+    corpus = corpora.open_corpus(experiment.data, storage.absolute(_DATA_DIR.value), _MANUAL_DIR.value)
     failed = train_seeds(experiment, corpus, {int(seed): os.path.join(workdir, seed) for seed in _SEEDS.value})
   except train.Interrupted as error:
     print(error, file=sys.stderr)

@@ -18,6 +18,7 @@ from bassnet_jax.batch import Statistics
 from bassnet_jax.checkpoints import CheckpointError
 from bassnet_jax.decoding import Prediction
 from data_pipeline import features as ft
+from data_pipeline import storage
 
 _CHUNK = 1024
 """Frames a compiled call: long songs go through in pieces of one shape, so that nothing is compiled twice."""
@@ -181,11 +182,8 @@ def load(path: str) -> TrainedModel:
       f'{path}: trained on features of version {description["features_version"]}; this package makes {ft.VERSION}. '
       'Train anew, or install that version.'
     )
-  workdir = os.path.dirname(os.path.abspath(path)) if os.path.basename(os.path.abspath(path)) == 'checkpoints' else os.path.abspath(path)
-  calibration = None
-  if os.path.exists(os.path.join(workdir, CALIBRATION_FILE)):
-    with open(os.path.join(workdir, CALIBRATION_FILE)) as file:
-      calibration = json.load(file)
+  beside = os.path.join(checkpoints.workdir_of(path), CALIBRATION_FILE)
+  calibration = json.loads(storage.read_text(beside)) if storage.exists(beside) else None
   return TrainedModel(params, description, step, calibration)
 
 

@@ -9,14 +9,14 @@ import sys
 
 from absl import app, flags
 
-from data_pipeline import catalogue, extraction, survey
+from data_pipeline import catalogue, extraction, storage, survey
 
 
 def is_built(name: str, data_dir: str, tfds_files: bool = True) -> bool:
   """Whether a dataset is complete, with or without its TFDS files."""
   dataset, config = catalogue.parse(name)
   summary = extraction.load_summary(extraction.folder(data_dir, dataset, config), missing_ok=True)
-  return summary is not None and (not tfds_files or os.path.exists(os.path.join(tfds_folder(name, data_dir), 'dataset_info.json')))
+  return summary is not None and (not tfds_files or storage.exists(os.path.join(tfds_folder(name, data_dir), 'dataset_info.json')))
 
 
 def tfds_folder(name: str, data_dir: str) -> str:
@@ -45,7 +45,7 @@ def build(
   summary = extraction.load_summary(directory, missing_ok=True)
   if summary is None:
     source = catalogue.source(name, manual_dir)
-    if not os.path.isdir(directory):  # what was begun has been checked
+    if not storage.is_folder(directory):  # what was begun has been checked
       survey.check_before(source, data_dir, tfds_files)
     summary = extraction.extract(source, directory, workers)
   if tfds_files and not is_built(name, data_dir):
@@ -74,6 +74,9 @@ def dry_run(name: str, data_dir: str, manual_dir: str | None = None, workers: in
   found = survey.examine(catalogue.source(name, manual_dir), workers)
   print(found.table())
   needed = survey.bytes_needed(found.seconds)
+  if storage.is_remote(data_dir):
+    print(f'a build needs about {needed / 1e9:.2f} GB in {data_dir}')
+    return found
   where = os.path.abspath(data_dir)
   while not os.path.isdir(where):
     where = os.path.dirname(where)
@@ -85,14 +88,15 @@ def main(_) -> None:
   try:
     name = f'{_DATASET.value}/{_CONFIG.value}'
     if _DRY_RUN.value:
-      dry_run(name, os.path.abspath(_DATA_DIR.value), _MANUAL_DIR.value, _WORKERS.value)
+      dry_run(name, storage.absolute(_DATA_DIR.value), _MANUAL_DIR.value, _WORKERS.value)
       return
-    summary = build(name, os.path.abspath(_DATA_DIR.value), _MANUAL_DIR.value, _WORKERS.value, _TFDS.value)
+    storage.check(_DATA_DIR.value)
+    summary = build(name, storage.absolute(_DATA_DIR.value), _MANUAL_DIR.value, _WORKERS.value, _TFDS.value)
   except (ValueError, FileNotFoundError, ModuleNotFoundError, OSError) as error:
     print(f'error: {error}', file=sys.stderr)
     sys.exit(2)
   print(summary.table())
-  print(f'built: {tfds_folder(name, os.path.abspath(_DATA_DIR.value))}')
+  print(f'built: {tfds_folder(name, storage.absolute(_DATA_DIR.value))}')
 
 
 if __name__ == '__main__':

@@ -11,7 +11,7 @@ from collections import Counter
 import numpy as np
 
 from data_pipeline import features as ft
-from data_pipeline import front_end, parallel
+from data_pipeline import front_end, parallel, storage
 from data_pipeline.progress import Progress, clock
 from data_pipeline.song import SkipSong, Song, SongKey, Source
 
@@ -146,9 +146,10 @@ def extract(source: Source, directory: str, workers: int | None = None) -> Summa
   keys = list(source.songs())
   if len({key.id for key in keys}) != len(keys):
     raise ValueError(f'{source!r} gives one id to several songs: {Counter(key.id for key in keys).most_common(1)[0][0]}')
-  os.makedirs(os.path.join(directory, 'songs'), exist_ok=True)
+  storage.make_folder(os.path.join(directory, 'songs'))
   _claim(directory, source)
-  waiting = [key for key in keys if not os.path.exists(song_path(directory, key.id))]
+  there = set(storage.names(os.path.join(directory, 'songs')))
+  waiting = [key for key in keys if os.path.basename(song_path(directory, key.id)) not in there]
   skipped: dict[str, str] = {}
   begin = time.monotonic()
   with Progress(len(keys), 'features', 'songs', done=len(keys) - len(waiting)) as progress:
@@ -169,7 +170,7 @@ def extract(source: Source, directory: str, workers: int | None = None) -> Summa
 
 def _remove_remains(directory: str) -> None:
   """Half-written files of builds that were killed; none has the name of a song."""
-  for name in os.listdir(os.path.join(directory, 'songs')):
+  for name in [] if storage.is_remote(directory) else os.listdir(os.path.join(directory, 'songs')):
     if name.endswith('.tmp'):
       os.unlink(os.path.join(directory, 'songs', name))
 
@@ -177,16 +178,15 @@ def _remove_remains(directory: str) -> None:
 def _claim(directory: str, source: Source) -> None:
   """An unfinished folder belongs to the source that began it."""
   path = os.path.join(directory, 'source.txt')
-  if os.path.exists(path):
-    with open(path) as file:
-      found = file.read()
+  if storage.exists(path):
+    found = storage.read_text(path)
     if found != repr(source):
       raise ValueError(
         f'{directory} was begun with other settings:\n  there: {found}\n  now:   {source!r}\n'
         'Give another --data_dir, or delete that folder.'
       )
     return
-  _write_whole(path, repr(source))
+  storage.write_text(path, repr(source))
 
 
 def _summarise(source: Source, directory: str, keys: list[SongKey], skipped: dict[str, str]) -> Summary:
@@ -212,7 +212,7 @@ def _summarise(source: Source, directory: str, keys: list[SongKey], skipped: dic
     std = np.sqrt(np.maximum(squares / frames - mean**2, 0.05**2))
     statistics |= {f'{name}_mean': mean.tolist(), f'{name}_std': std.tolist()}
   summary = Summary(ft.VERSION, repr(source), songs, dict(sorted(skipped.items())), statistics)
-  _write_whole(os.path.join(directory, 'summary.json'), json.dumps(dataclasses.asdict(summary), indent=1, sort_keys=True))
+  storage.write_text(os.path.join(directory, 'summary.json'), json.dumps(dataclasses.asdict(summary), indent=1, sort_keys=True))
   return summary
 
 
@@ -223,15 +223,8 @@ def load_summary(directory: str, missing_ok: bool = False) -> Summary | None:
     FileNotFoundError: stage 1 isn't finished (or None, with `missing_ok`).
   """
   path = os.path.join(directory, 'summary.json')
-  if not os.path.exists(path):
+  if not storage.exists(path):
     if missing_ok:
       return None
     raise FileNotFoundError(f'{path} is missing: the features are not built, or not to the end. Run python -m data_pipeline.build')
-  with open(path) as file:
-    return Summary(**json.load(file))
-
-
-def _write_whole(path: str, text: str) -> None:
-  with open(path + '.tmp', 'w') as file:
-    file.write(text)
-  os.replace(path + '.tmp', path)
+  return Summary(**json.loads(storage.read_text(path)))

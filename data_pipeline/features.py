@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import tempfile
@@ -10,6 +11,7 @@ import zipfile
 
 import numpy as np
 
+from data_pipeline import storage
 from data_pipeline.notes import Notes
 
 VERSION = '1.0.0'
@@ -105,6 +107,11 @@ def save(features: Features, path: str) -> None:
     members[f'pattern_{i}'] = pattern.rows()
   header = {'version': VERSION, 'patterns': len(features.patterns)} | {name: getattr(features, name) for name in _SCALARS}
   members['header'] = np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)
+  if storage.is_remote(path):
+    content = io.BytesIO()
+    np.savez(content, **members)
+    storage.write_bytes(path, content.getvalue())
+    return
   handle, temporary = tempfile.mkstemp(suffix='.tmp', dir=os.path.dirname(path))
   try:
     with os.fdopen(handle, 'wb') as file:
@@ -123,7 +130,7 @@ def load(path: str) -> Features:
     FeatureFileError: the file is damaged, or another version of this package wrote it.
   """
   try:
-    with np.load(path) as members:
+    with storage.opened(path) as file, np.load(file) as members:
       header = json.loads(bytes(members['header']))
       if header['version'] != VERSION:
         raise FeatureFileError(f'{path}: features of version {header["version"]}; this package makes {VERSION}. Build the dataset anew.')
@@ -136,6 +143,21 @@ def load(path: str) -> Features:
       return Features(**arrays, notes=Notes.from_rows(members['notes']), **optional, **{name: header[name] for name in _SCALARS})
   except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError) as error:
     if isinstance(error, FeatureFileError | FileNotFoundError):
+      raise
+    raise FeatureFileError(f'{path}: not a readable feature file ({error}). Delete it and run the build again.') from error
+
+
+def frames_of(path: str) -> int:
+  """Frames of the song in a feature file, of which it reads little on a local disk.
+
+  Raises:
+    FeatureFileError: the file is damaged.
+  """
+  try:
+    with storage.opened(path) as file, np.load(file) as members:
+      return len(members['pitch'])
+  except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError) as error:
+    if isinstance(error, FileNotFoundError):
       raise
     raise FeatureFileError(f'{path}: not a readable feature file ({error}). Delete it and run the build again.') from error
 

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections import Counter
 
-from data_pipeline import excerpts, extraction, parallel
+from data_pipeline import excerpts, extraction, parallel, storage
 from data_pipeline import features as ft
 from data_pipeline.progress import Progress
 from data_pipeline.song import SkipSong, SongKey, Source
@@ -107,7 +107,11 @@ def check_before(source: Source, data_dir: str, tfds_files: bool = True) -> None
     print(f'{len(wrong)} songs can not be used, as their files or headers show; the summary will name them. The first: {wrong[0]}')
   if wrong and not seconds:
     raise ValueError('none of the songs can be used:\n' + '\n'.join(f'  {line}' for line in wrong[:20]))
-  needed, free = bytes_needed(seconds, tfds_files), room(data_dir)
+  needed = bytes_needed(seconds, tfds_files)
+  if storage.is_remote(data_dir):
+    print(f'about {seconds / 60:.0f} min of music; needs about {needed / 1e9:.2f} GB in {data_dir}', flush=True)
+    return
+  free = room(data_dir)
   print(f'about {seconds / 60:.0f} min of music; needs about {needed / 1e9:.2f} GB in {data_dir}, {free / 1e9:.2f} GB are free', flush=True)
   if needed + _SPARE_BYTES > free:
     raise ValueError(

@@ -52,6 +52,8 @@ def _register() -> None:
       if window in (64, 512):
         for table in (variants.STABILITY, _SEARCH, variants.ARCHITECTURE, _TRANSPOSITIONS):
           variants.register_variants(row, make, table, _LAPTOP)
+      if row == 'a1_window64':
+        variants.register_variants(row, make, variants.PRECISION, _LAPTOP)
 
 
 _register()

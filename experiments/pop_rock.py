@@ -45,6 +45,7 @@ for _frames in (128, 256, 512):
 for _frames in (64, 512):
   for _table in (variants.STABILITY, variants.ARCHITECTURE, {'common_transposition': variants.COMMON_TRANSPOSITION}):
     variants.register_variants(f'pr_window{_frames}', lambda frames=_frames: _window(frames), _table)
+variants.register_variants('pr_window64', pr_window64, variants.PRECISION)
 for _part, _words in (('harm', 'harmonic'), ('perc', 'percussive')):
   variants.register_row(
     f'pr_{_part}_window512',

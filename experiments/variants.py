@@ -80,6 +80,9 @@ ARCHITECTURE = {
   'deterministic': Variant('with z = mu and no KL term: an autoencoder that is not variational', {'model': {'variational': False}}),
 }
 
+PRECISION = {'bfloat16': Variant('computed in bfloat16; parameters, softmax and losses stay in float32', {'model': {'dtype': 'bfloat16'}})}
+"""Not an ablation: the quality is to be the same. Registered for `a1_window64` and `pr_window64`."""
+
 COMMON_TRANSPOSITION = Variant('with both windows of a pair transposed alike', {'data': {'independent_transposition': False}})
 
 

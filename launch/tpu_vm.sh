@@ -25,7 +25,8 @@ options
   --type=TYPE              accelerator type (default: v5litepod-8)
   --version=VERSION        software version (default: v2-alpha-tpuv5-lite; v4: tpu-ubuntu2204-base, v6e: v2-alpha-tpuv6e)
   --spot                   cheaper, can be preempted at any time
-  --shared=PATH            folder that all workers see (an NFS mount), for data and checkpoints; needed for more than one worker
+  --shared=PATH            folder that all workers see, for data and checkpoints: gs://BUCKET/FOLDER, or an NFS mount; needed for more than
+                           one worker
   --port=PORT              of the coordinator (default: 8476)
   --worker=N               for logs (default: 0)
   --python=PYTHON          on the workers (default: python3.12, installed if it is missing)
@@ -140,7 +141,9 @@ start() {
     coordinator=$(gcloud compute tpus tpu-vm describe "$name" "${where[@]}" '--format=value(networkEndpoints[0].ipAddress)')
   fi
   # On all workers at once: one alone waits for the others until its time is up. Counts and indices come from the platform.
-  on_workers all "set -e; mkdir -p $store; cd $home; . .venv/bin/activate
+  local folder="mkdir -p $store; "
+  [ "${store#gs://}" = "$store" ] || folder='' # a bucket has none
+  on_workers all "set -e; ${folder}cd $home; . .venv/bin/activate
 nohup python -m bassnet_jax.main --coordinator_address=$coordinator:$port --initialization_timeout=1800 --workdir=$store/$name --data_dir=$store/data $flags> \$HOME/training.log 2>&1 < /dev/null &
 echo \$! > \$HOME/training.pid"
 }
@@ -167,7 +170,13 @@ case $action in
     install
     start
     ;;
-  fetch) run gcloud compute tpus tpu-vm scp --recurse "$name:$store/$name/report" "$name-report" "${where[@]}" --worker=0 ;;
+  fetch)
+    if [ "${store#gs://}" != "$store" ]; then
+      run gcloud storage cp --recursive "$store/$name/report" "$name-report"
+    else
+      run gcloud compute tpus tpu-vm scp --recurse "$name:$store/$name/report" "$name-report" "${where[@]}" --worker=0
+    fi
+    ;;
   stop) on_workers all "kill -TERM \$(cat \$HOME/training.pid)" ;;
   delete) delete ;;
 esac

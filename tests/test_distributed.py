@@ -41,7 +41,8 @@ class Stopping(train.Progress):
 train.Progress = Stopping
 experiment = tiny.experiment(
   # Not transposed, as a1 is trained: else the first losses are in the ten thousands, and rounding errors grow with them.
-  data={'backend': 'resident', 'window': 32, 'transposition': 0}, train={'steps': steps, 'log_every': 1, 'checkpoint_every': 1000}
+  data={'backend': 'resident', 'window': 32, 'transposition': 0, 'resident_placement': os.environ.get('PLACEMENT', 'auto')},
+  train={'steps': steps, 'log_every': 1, 'checkpoint_every': 1000}
 )
 try:
   train.train(experiment, corpus.open_corpus(experiment.data, data_dir, tfds_files=False), workdir, 0)
@@ -147,13 +148,16 @@ def assert_same_losses(found: dict[int, float], expected: dict[int, float]) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(('processes', 'devices'), [(1, 2), (1, 8), (2, 2)])
-def test_losses_do_not_depend_on_devices_and_processes(train_on, alone, tmp_path, processes, devices):
+@pytest.mark.parametrize(('processes', 'devices', 'placement'), [(1, 2, 'auto'), (1, 8, 'auto'), (2, 2, 'auto'), (2, 2, 'sharded')])
+def test_losses_do_not_depend_on_devices_and_processes(train_on, alone, tmp_path, monkeypatch, processes, devices, placement):
+  """Nor on whether songs are on every device or spread over them."""
+  monkeypatch.setenv('PLACEMENT', placement)
   found, printed = train_on(tmp_path / 'run', processes, devices)
   assert_same_losses(found, alone)
   if processes == 2:
     for index, text in enumerate(printed):
       assert text.startswith(f'process {index}/2: 2 of 4 devices'), text[:500]
+    assert ('spread over 4 devices' in printed[0]) == (placement == 'sharded')
     assert 'training:' in printed[0] and 'training:' not in printed[1], 'progress belongs to process 0 alone'
 
 

@@ -159,6 +159,12 @@ def test_the_search_is_a_row_of_its_own(base):
   assert configs.differences(experiments.get(base), experiments.get(f'{base}_nosearch')) == [NO_SEARCH]
 
 
+@pytest.mark.parametrize('base', ['a1_window64', 'pr_window64'])
+def test_the_row_in_bfloat16_is_the_base_in_another_precision(base):
+  found = configs.differences(experiments.get(base), experiments.get(f'{base}_bfloat16'))
+  assert found == ['model.dtype: float32 -> bfloat16']
+
+
 @pytest.mark.parametrize('base', BASES)
 def test_common_transposition_differs_from_independent_in_one_thing(base):
   # The artificial sets are not transposed by default: there the two rows differ from each other, and the first from the base.

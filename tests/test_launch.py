@@ -58,6 +58,17 @@ def test_training_starts_on_all_workers_with_one_coordinator_on_the_pinned_port(
   assert subprocess.run(['bash', '-n', '-c', remote(started)]).returncode == 0
 
 
+def test_a_bucket_is_shared_as_it_is():
+  """No folder is made for it, and the report is fetched from it."""
+  _, started = commands('start', *PLACE, '--dry_run', '--shared=gs://mine/runs', '--', '--experiment=pr_window64')
+  assert 'mkdir' not in remote(started) and '--workdir=gs://mine/runs/bass --data_dir=gs://mine/runs/data' in remote(started)
+  assert commands('fetch', *PLACE, '--dry_run', '--shared=gs://mine/runs') == [
+    ['gcloud', 'storage', 'cp', '--recursive', 'gs://mine/runs/bass/report', 'bass-report']
+  ]
+  _, started = commands('start', *PLACE, '--dry_run', '--shared=/mnt/runs', '--', '--experiment=pr_window64')
+  assert 'mkdir -p /mnt/runs; ' in remote(started)
+
+
 def test_flags_with_spaces_and_quotes_survive_the_shells():
   _, started = commands('start', *PLACE, '--dry_run', '--', "--manual_dir=it's my folder")
   line = next(line for line in remote(started).split('\n') if 'bassnet_jax.main' in line)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tiny
 
-from bassnet_jax.config import DataConfig
-from bassnet_jax.inputs import resident
+from bassnet_jax.config import ConfigError, DataConfig
+from bassnet_jax.inputs import resident, resident_shards
 from data_pipeline import extraction
 from data_pipeline import features as ft
 
@@ -94,9 +94,64 @@ def test_starts_cover_the_song_from_its_first_to_its_last_frame(data):
   assert np.histogram(starts, bins=4, range=(0, 2500 - 64))[0].min() > len(starts) / 4 * 0.6
 
 
+def test_a_file_of_another_length_than_the_summary_says_is_named(paths):
+  mesh = jax.sharding.Mesh(np.asarray(jax.devices()), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
+  frames = [count + (name == 'short') for name, count in tiny.LENGTHS.items()]
+  for load in (lambda: resident.load(paths, frames=frames), lambda: resident_shards.load(paths, frames, mesh)):
+    with pytest.raises(ft.FeatureFileError, match=r'short\.npz holds 300 frames, .* says 301'):
+      load()
+
+
 def test_a_damaged_file_is_named(paths, tmp_path):
   broken = str(tmp_path / 'broken.npz')
   with open(paths[0], 'rb') as file, open(broken, 'wb') as out:
     out.write(file.read()[: os.path.getsize(paths[0]) // 2])
   with pytest.raises(ft.FeatureFileError, match=r'broken\.npz'):
     resident.load([paths[1], broken])
+
+
+@pytest.mark.parametrize('devices', [1, 2, 8])
+def test_songs_spread_over_devices_give_the_same_batches(data, paths, devices):
+  """Bit for bit; songs shorter than a window and more devices than songs among them."""
+  mesh = jax.sharding.Mesh(np.asarray(jax.devices()[:devices]), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
+  spread = resident_shards.load(paths, [ft.frames_of(path) for path in paths], mesh)
+  assert {len(shard.data) for shard in spread.mix.addressable_shards} == {len(spread.mix) // devices}
+  config = dataclasses.replace(CONFIG, window=256)
+  draw = jax.jit(lambda key: resident_shards.draw(spread, key, config, CONTEXT, mesh))
+  for seed in range(3):
+    batch, expected = draw(jax.random.key(seed)), drawn(data, config, CONTEXT, jax.random.key(seed))
+    assert batch.mix.sharding.is_equivalent_to(jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec('data')), batch.mix.ndim)
+    for name, values in expected.items():
+      np.testing.assert_array_equal(np.asarray(getattr(batch, name)), values, err_msg=name)
+
+
+def test_shards_are_filled_evenly_and_hold_every_song_apart():
+  frames = np.random.default_rng(0).integers(100, 20_000, 200)
+  where = resident_shards.layout(frames, 8)
+  used = [sum(resident.room(count) for count in frames[where.shard == shard]) for shard in range(8)]
+  assert max(used) < 1.02 * np.mean(used) and where.length == max(used) + ft.CONTEXT_FRAMES + resident.TAIL
+  for shard in range(8):
+    songs = np.flatnonzero(where.shard == shard)
+    songs = songs[np.argsort(where.start[songs])]
+    ends = where.start[songs] + np.maximum(frames[songs], ft.EXCERPT_FRAMES)
+    assert where.start[songs[0]] >= ft.CONTEXT_FRAMES and (where.start[songs[1:]] - ends[:-1] >= ft.CONTEXT_FRAMES).all()
+    assert ends[-1] + ft.CONTEXT_FRAMES <= where.length
+
+
+@pytest.mark.parametrize(
+  ('placement', 'room', 'expected'),
+  [
+    ('auto', 10e9, False), ('auto', 1e9, True), ('replicated', 10e9, False), ('sharded', 10e9, True),
+    ('auto', 0.1e9, None), ('replicated', 1e9, None),
+  ],
+)  # fmt: skip
+def test_songs_are_spread_where_one_device_has_no_room(monkeypatch, placement, room, expected):
+  """80 songs of 10 minutes are 2.6 GB of features."""
+  mesh = jax.sharding.Mesh(np.asarray(jax.devices()), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
+  monkeypatch.setattr(resident_shards, '_room', lambda mesh: room)
+  frames, config = [48_000] * 80, dataclasses.replace(CONFIG, resident_placement=placement)
+  if expected is not None:
+    assert resident_shards.is_needed(frames, config, mesh) == expected
+    return
+  with pytest.raises(ConfigError, match=r'the features are 2\.6 GB, 0\.3 GB on each of 8 devices .* room for .*data\.backend=tfdata'):
+    resident_shards.is_needed(frames, config, mesh)

@@ -17,6 +17,7 @@ from bassnet_jax.evaluation.page import Page, write_json, write_text
 from bassnet_jax.evaluation.tables import load_songs, with_interval
 from bassnet_jax.inputs.corpus import Corpus
 from bassnet_jax.trained import TrainedModel
+from data_pipeline import storage
 from data_pipeline.progress import clock
 
 _CENTROID_SONGS = 120
@@ -47,6 +48,7 @@ def write(
   begin = time.monotonic()
   model = trained.load(workdir)
   own = folder is None
+  workdir, bucket = storage.fetch(workdir), workdir
   folder = folder or os.path.join(workdir, 'report')
   os.makedirs(folder, exist_ok=True)
   page = Page(f'{experiment.name}, seed {seed}', [])
@@ -72,6 +74,7 @@ def write(
   page.text('All figures: metrics.json beside this page.')
   write_json(os.path.join(folder, 'metrics.json'), figures)
   write_text(os.path.join(folder, 'index.html'), page.render())
+  storage.push(bucket)
   return figures
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 
 import numpy as np
 
 from bassnet_jax.batch import Statistics
 from bassnet_jax.config import DataConfig
-from data_pipeline import build, catalogue, extraction
+from data_pipeline import build, catalogue, extraction, storage
 from data_pipeline import features as ft
 
 
@@ -19,7 +18,7 @@ class Corpus:
 
   Attributes:
     names: 'dataset/configuration' each.
-    data_dir: their common folder, absolute.
+    data_dir: their common folder, absolute; gs:// too.
     summaries: of stage 1, one a dataset.
     statistics: pooled over the training splits of all.
   """
@@ -36,6 +35,14 @@ class Corpus:
       directory = extraction.folder(self.data_dir, *catalogue.parse(name))
       ids = summary.splits().get(split, [])
       result += [extraction.song_path(directory, song) for song in (ids[:max_songs] if max_songs else ids)]
+    return result
+
+  def song_frames(self, split: str, max_songs: int = 0) -> list[int]:
+    """Frames of every song of `paths`."""
+    result = []
+    for summary in self.summaries:
+      ids = summary.splits().get(split, [])
+      result += [round(summary.songs[song]['seconds'] * ft.FRAME_RATE) for song in (ids[:max_songs] if max_songs else ids)]
     return result
 
   def frames(self, split: str, max_songs: int = 0) -> int:
@@ -75,7 +82,7 @@ def open_corpus(config: DataConfig, data_dir: str, manual_dir: str | None = None
   Raises:
     ValueError: unknown dataset, or its source can't be used.
   """
-  data_dir = os.path.abspath(data_dir)
+  data_dir = storage.absolute(data_dir)
   tfds_files = config.backend == 'tfdata' if tfds_files is None else tfds_files
   summaries = []
   for name in config.datasets:

@@ -37,39 +37,87 @@ class Resident:
   cumulative: jax.Array
 
 
-def load(paths: Sequence[str], stream: TextIO | None = None) -> Resident:
-  """Reads feature files into host arrays; `jax.device_put` places them. Progress goes to `stream`, default: stderr."""
-  gap = ft.CONTEXT_FRAMES
-  columns: dict[str, list[np.ndarray]] = {name: [] for name in ('mix', 'bass', 'pitch', 'onset', 'level')}
-  starts, lengths, position = [], [], gap
+@struct.dataclass
+class Places:
+  """Where the windows of a batch begin.
+
+  Attributes:
+    start: [pairs, 2] int32, first frame in the stored arrays.
+    valid: [pairs, 2, window] bool, False beyond a song's end.
+  """
+
+  start: jax.Array
+  valid: jax.Array
+
+
+FILL = {'mix': 0, 'bass': 0, 'pitch': ft.NO_PITCH, 'onset': 0, 'level': 0}
+"""The arrays of frames, and what silence is in each."""
+TAIL = ft.CONTEXT_FRAMES + ft.EXCERPT_FRAMES
+"""Frames of silence after the last song."""
+
+
+def room(frames: int) -> int:
+  """Frames that a song takes with the silence after it: a short one is filled up, so that no window runs into the next song."""
+  return max(frames, ft.EXCERPT_FRAMES) + ft.CONTEXT_FRAMES
+
+
+def silence(frames: int) -> dict[str, np.ndarray]:
+  """Host arrays in which nothing sounds."""
+  kinds = {'mix': ((ft.MIX_BINS,), np.float16), 'bass': ((ft.BASS_BINS,), np.float16), 'level': ((), np.float16)}
+  result = {}
+  for name, fill in FILL.items():
+    rest, kind = kinds.get(name, ((), np.uint8))
+    result[name] = np.full((frames, *rest), fill, kind)
+  return result
+
+
+def index(starts: np.ndarray, frames: Sequence[int]) -> dict[str, np.ndarray]:
+  """The fields of `Resident` that say where songs are."""
+  cumulative = np.cumsum(frames) / np.sum(frames)
+  return {
+    'start': np.asarray(starts, np.int32),
+    'frames': np.asarray(frames, np.int32),
+    'cumulative': cumulative.astype(np.float32),
+  }
+
+
+def place(arrays: dict[str, np.ndarray], start: int, path: str, frames: int) -> None:
+  """Reads a song into host arrays from `start` on.
+
+  Raises:
+    FeatureFileError: the file is damaged, or hasn't so many frames.
+  """
+  features = ft.load(path)
+  if features.frames != frames:
+    raise ft.FeatureFileError(
+      f'{path} holds {features.frames} frames, where the summary of its dataset says {frames}. Build the dataset anew.'
+    )
+  for name, values in arrays.items():
+    values[start : start + frames] = getattr(features, name)
+
+
+def load(paths: Sequence[str], stream: TextIO | None = None, frames: Sequence[int] | None = None) -> Resident:
+  """Reads feature files into host arrays; `jax.device_put` places them.
+
+  Args:
+    stream: where progress goes; default: stderr.
+    frames: of every song; default: what the files say.
+
+  Raises:
+    FeatureFileError: a file is damaged.
+  """
+  frames = [ft.frames_of(path) for path in paths] if frames is None else frames
+  starts = ft.CONTEXT_FRAMES + np.concatenate([[0], np.cumsum([room(count) for count in frames])]).astype(np.int64)
+  arrays = silence(int(starts[-1]) + TAIL)
   with Progress(len(paths), 'reading features', 'songs', stream=stream) as progress:
-    for path in paths:
-      features = ft.load(path)
-      for name, parts in columns.items():
-        values = getattr(features, name)
-        fill = ft.NO_PITCH if name == 'pitch' else 0
-        # A song shorter than a window is filled up, so that no window runs into the next song; the filling isn't valid.
-        filling = max(ft.EXCERPT_FRAMES - features.frames, 0)
-        parts += [np.full((gap, *values.shape[1:]), fill, values.dtype), values, np.full((filling, *values.shape[1:]), fill, values.dtype)]
-      starts.append(position)
-      lengths.append(features.frames)
-      position += max(features.frames, ft.EXCERPT_FRAMES) + gap
+    for path, start, count in zip(paths, starts[:-1], frames, strict=True):
+      place(arrays, start, path, count)
       progress.update()
-  for name, parts in columns.items():
-    fill = ft.NO_PITCH if name == 'pitch' else 0
-    parts.append(np.full((gap + ft.EXCERPT_FRAMES, *parts[0].shape[1:]), fill, parts[0].dtype))
-  arrays = {name: np.concatenate(parts) for name, parts in columns.items()}
-  cumulative = np.cumsum(lengths) / np.sum(lengths)
-  return Resident(
-    **arrays,
-    start=np.asarray(starts, np.int32),
-    frames=np.asarray(lengths, np.int32),
-    cumulative=cumulative.astype(np.float32),
-  )
+  return Resident(**arrays, **index(starts[:-1], frames))
 
 
-def draw(data: Resident, key: jax.Array, config: DataConfig, context: int) -> Batch:
-  """A batch of pairs of windows, a function of the key alone.
+def places(data: Resident, key: jax.Array, config: DataConfig) -> Places:
+  """Where a batch's windows begin, a function of the key and the songs' lengths alone.
 
   Songs are drawn in proportion to their length, starts uniformly, the partner within `pair_distance` frames.
   """
@@ -81,20 +129,23 @@ def draw(data: Resident, key: jax.Array, config: DataConfig, context: int) -> Ba
   first = _even_between(first_key, jnp.zeros_like(last), last)
   second = _even_between(second_key, jnp.maximum(first - config.pair_distance, 0), jnp.minimum(first + config.pair_distance, last))
   within = jnp.stack([first, second], axis=1)
-  start = data.start[song][:, None] + within
-
-  def windows(values: jax.Array, reach: int) -> jax.Array:
-    cut = lambda s: jax.lax.dynamic_slice_in_dim(values, s - reach, config.window + 2 * reach)  # noqa: E731
-    return jax.vmap(jax.vmap(cut))(start)
-
-  return Batch(
-    mix=windows(data.mix, context),
-    bass=windows(data.bass, context),
-    pitch=windows(data.pitch, 0),
-    onset=windows(data.onset, 0),
-    level=windows(data.level, 0),
+  return Places(
+    start=data.start[song][:, None] + within,
     valid=(within[..., None] + jnp.arange(config.window)) < data.frames[song][:, None, None],
   )
+
+
+def cut(values: jax.Array, start: jax.Array, reach: int, window: int) -> jax.Array:
+  """Windows [pairs, 2, window + 2 * reach, ...] of [frames, ...]."""
+  one = lambda s: jax.lax.dynamic_slice_in_dim(values, s - reach, window + 2 * reach)  # noqa: E731
+  return jax.vmap(jax.vmap(one))(start)
+
+
+def draw(data: Resident, key: jax.Array, config: DataConfig, context: int) -> Batch:
+  """A batch of pairs of windows, a function of the key alone; see `places`."""
+  drawn = places(data, key, config)
+  reach = {name: context if name in ('mix', 'bass') else 0 for name in FILL}
+  return Batch(**{name: cut(getattr(data, name), drawn.start, reach[name], config.window) for name in FILL}, valid=drawn.valid)
 
 
 def _even_between(key: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
