@@ -98,6 +98,7 @@ def notes_from_prediction(
   lowest: int = features.LOWEST_PITCH,
   highest: int = features.HIGHEST_PITCH,
   *,
+  octaves: int = 0,
   pitch_changes: bool = False,
   shortest: float = 0.05,
 ) -> Notes:
@@ -112,6 +113,7 @@ def notes_from_prediction(
     onset_threshold: 0..1, low plays more notes, high plays fewer.
     articulation: 0 staccato (40 % of the predicted length), 0.5 as predicted, 1 legato (to the next onset, at most 2 s longer).
     lowest, highest: MIDI pitches; notes outside are moved by octaves. See `RANGES`.
+    octaves: by which the whole line is moved up, before the range counts.
     pitch_changes: whether a change of pitch alone begins a note. Off: on validation songs it added more wrong notes than right ones.
     shortest: seconds; shorter notes, as predicted, are left out.
 
@@ -158,7 +160,7 @@ def notes_from_prediction(
   following = np.append(onset[1:], frames / features.FRAME_RATE)
   offset = _articulate(onset, np.minimum(offset, following), following, articulation)
   velocity = velocity_of(_maximum_between(prediction.level, starts, np.minimum(ends, starts + VELOCITY_FRAMES)))
-  pitch = features.into_range(pitch + features.LOWEST_PITCH, lowest, highest)
+  pitch = features.into_range(pitch + features.LOWEST_PITCH + 12 * octaves, lowest, highest)
   return Notes(onset, offset, pitch.astype(np.int64), velocity, np.full(len(onset), BASS_PROGRAM, dtype=np.int64))
 
 
