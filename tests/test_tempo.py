@@ -36,7 +36,7 @@ class PlaysWhatIsStruck:
     envelope = beat_tracking.onset_envelope(mix)
     onset = np.clip(envelope / np.quantile(envelope, 0.99), 0, 1).astype(np.float32)
     logits = np.zeros((len(mix), features.PITCHES + 1), dtype=np.float32)
-    logits[:, features.NO_PITCH] = 4.0
+    logits[:, features.NO_PITCH] = 6.0
     for peak in decoding.onset_peaks(onset, 0.3):
       logits[peak : peak + 16, 40 - features.LOWEST_PITCH] = 8.0
     return Prediction(np.ones((len(mix), features.BASS_BINS), np.float32), logits, onset, np.full(len(mix), 0.8, np.float32))
