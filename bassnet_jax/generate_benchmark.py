@@ -12,7 +12,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -41,6 +40,16 @@ for _ in range(5):
   times.append(time.perf_counter() - begin)
 print(240 / sorted(times)[2])
 """
+
+
+_LAUNCHER = """
+import json, os, subprocess, sys, time
+begin = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=sys.stderr)
+_, status, usage = os.wait4(process.pid, 0)
+print(json.dumps([os.waitstatus_to_exitcode(status), time.perf_counter() - begin, usage.ru_maxrss]))
+"""
+"""Starts a command from a small process: Linux counts the memory of whoever starts one among that process's own peak."""
 
 
 def made_up_song(seconds: float, seed: int = 0) -> Iterator[np.ndarray]:
@@ -73,17 +82,16 @@ def run(command: Sequence[str]) -> tuple[float, float, str]:
     RuntimeError: it failed; the message ends with what it said.
   """
   environment = {name: value for name, value in os.environ.items() if name != 'JAX_COMPILATION_CACHE_DIR'}
-  begin = time.perf_counter()
   with tempfile.TemporaryFile('w+') as said:
-    process = subprocess.Popen(list(command), stdout=said, stderr=subprocess.STDOUT, env=environment)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    launcher = [sys.executable, '-c', _LAUNCHER, *command]
+    done = subprocess.run(launcher, stdout=subprocess.PIPE, stderr=said, env=environment, text=True, check=True)
     said.seek(0)
     output = said.read()
-  if process.returncode:
+  code, seconds, memory = json.loads(done.stdout)
+  if code:
     raise RuntimeError(f'{" ".join(command)[:200]} failed: {output[-2000:]}')
   # macOS counts in bytes, Linux in KiB.
-  return time.perf_counter() - begin, usage.ru_maxrss / (1 << 20 if sys.platform == 'darwin' else 1 << 10), output
+  return seconds, memory / (1 << 20 if sys.platform == 'darwin' else 1 << 10), output
 
 
 def measure(checkpoint: str | None, minutes: Sequence[float], say=print) -> dict[str, float]:
