@@ -20,6 +20,11 @@ PEAK_DISTANCE = 4  # frames between two onsets, 50 ms: faster than anybody plays
 GAP = 3  # frames of 'no pitch' in a row that end a note; shorter holes are flicker
 LATE_PITCH = 4  # frames by which the pitch may come after its onset peak
 STEADY = 6  # frames that a new pitch must hold to begin a note without an onset peak
+SILENCE = 0.5  # probability of 'no pitch' from which a frame is silent for a note that already sounds
+LONGEST_RING = 8  # frames, 0.1 s, by which a note goes on at most while the network is unsure which pitch it is
+JUMP = 7  # semitones; a larger step within a phrase is a jump
+JUMP_COST = 6.0  # nats of summed log-probability by which another octave of a note must be better to be worth a jump
+PHRASE_GAP = 80  # frames of rest, 1 s, after which a line may begin anywhere
 PITCH_FRAMES = 32  # frames from a note's beginning that decide its pitch, 0.4 s
 VELOCITY_FRAMES = 16  # frames from a note's beginning whose highest level is its velocity, 0.2 s
 SHORTEST_STACCATO = 0.4  # share of a note's length that is left at articulation 0
@@ -98,20 +103,28 @@ def notes_from_prediction(
   lowest: int = features.LOWEST_PITCH,
   highest: int = features.HIGHEST_PITCH,
   *,
+  octaves: int = 0,
+  jump_cost: float = JUMP_COST,
+  longest_ring: int = LONGEST_RING,
   pitch_changes: bool = False,
   shortest: float = 0.05,
 ) -> Notes:
   """The bass line of a prediction.
 
   A note begins at a peak of the onset probability and, if `pitch_changes`, where the most likely pitch changes inside a sounding note
-  and then holds for 6 frames. It ends where 'no pitch' wins for 3 frames or where the next note begins. Its pitch is the one with the
-  highest summed log-probability over its first 0.4 s, given that there is a pitch.
+  and then holds for 6 frames. Its pitch class is that of the pitch with the highest summed log-probability over its first 0.4 s, given
+  that there is a pitch; its octave is the best one of the whole line, where jumps of more than a fifth within a phrase have a price: a
+  line whose octave the network is unsure of stays in one place. A note is there if a pitch wins over 'no pitch'; it ends where 'no
+  pitch' wins for 3 frames, or, at most 0.1 s later, where it is the more probable half, or where the next note begins.
 
   Args:
     prediction: of one song.
     onset_threshold: 0..1, low plays more notes, high plays fewer.
     articulation: 0 staccato (40 % of the predicted length), 0.5 as predicted, 1 legato (to the next onset, at most 2 s longer).
     lowest, highest: MIDI pitches; notes outside are moved by octaves. See `RANGES`.
+    octaves: by which the whole line is moved up, before the range counts.
+    jump_cost: nats; 0 takes every note's octave for itself.
+    longest_ring: frames that a note may go on while 'no pitch' wins but isn't the more probable half; 0 ends it at once.
     pitch_changes: whether a change of pitch alone begins a note. Off: on validation songs it added more wrong notes than right ones.
     shortest: seconds; shorter notes, as predicted, are left out.
 
@@ -150,7 +163,9 @@ def notes_from_prediction(
   starts, ends, changed = _with_ends(starts[~same], changed[~same], rest, shortest=round(shortest * features.FRAME_RATE))
   if not len(starts):
     return Notes.empty()
-  pitch = _pitch(likelihood, starts, ends)
+  support = _support(likelihood, starts, ends)
+  pitch = _steady_octaves(support, np.argmax(support, axis=1), starts[1:] - ends[:-1] < PHRASE_GAP, jump_cost)
+  ends = np.minimum(_ringing(ends, prediction.pitch_logits, longest_ring), np.append(starts[1:], frames))
 
   onset = (starts + np.where(changed, 0.0, _between_frames(prediction.onset, starts))) / features.FRAME_RATE
   onset = np.maximum(onset, 0.0)
@@ -158,7 +173,7 @@ def notes_from_prediction(
   following = np.append(onset[1:], frames / features.FRAME_RATE)
   offset = _articulate(onset, np.minimum(offset, following), following, articulation)
   velocity = velocity_of(_maximum_between(prediction.level, starts, np.minimum(ends, starts + VELOCITY_FRAMES)))
-  pitch = features.into_range(pitch + features.LOWEST_PITCH, lowest, highest)
+  pitch = features.into_range(pitch + features.LOWEST_PITCH + 12 * octaves, lowest, highest)
   return Notes(onset, offset, pitch.astype(np.int64), velocity, np.full(len(onset), BASS_PROGRAM, dtype=np.int64))
 
 
@@ -220,9 +235,60 @@ def _with_ends(starts: np.ndarray, changed: np.ndarray, rest: np.ndarray, shorte
   return starts[kept], ends[kept], changed[kept]
 
 
+def _support(likelihood: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+  """[notes, 45]: the log-likelihood of every pitch over each note's first frames."""
+  return likelihood[np.minimum(ends, starts + PITCH_FRAMES)] - likelihood[starts]
+
+
 def _pitch(likelihood: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-  """[notes] int64: the pitch class 0..44 of the highest likelihood over each note's first frames."""
-  return np.argmax(likelihood[np.minimum(ends, starts + PITCH_FRAMES)] - likelihood[starts], axis=1)
+  """[notes] int64: the pitch 0..44 of the highest likelihood over each note's first frames."""
+  return np.argmax(_support(likelihood, starts, ends), axis=1)
+
+
+def _steady_octaves(support: np.ndarray, pitch: np.ndarray, together: np.ndarray, cost: float) -> np.ndarray:
+  """The same pitch classes in the octaves that make the best line: most likely in sum, each jump within a phrase for its price.
+
+  The best path by dynamic programming (Viterbi). What is far away doesn't matter: a note that the network is sure of decides for itself.
+
+  Args:
+    support: [notes, 45] log-likelihoods.
+    pitch: [notes] the most likely one, 0..44.
+    together: [notes - 1] bool, whether a note and the next are of one phrase.
+    cost: of a step of more than `JUMP` semitones.
+
+  Returns:
+    [notes] int64, 0..44.
+  """
+  if len(pitch) < 2 or cost <= 0:
+    return pitch
+  octaves = pitch[:, None] % 12 + 12 * np.arange(-(-features.PITCHES // 12))  # [notes, 4]
+  there = octaves < features.PITCHES
+  likely = np.where(there, np.take_along_axis(support, np.minimum(octaves, features.PITCHES - 1), axis=1), -np.inf)
+  jumps = np.abs(octaves[1:, None, :] - octaves[:-1, :, None]) > JUMP  # [notes - 1, from, to]
+  prices = np.where(jumps & together[:, None, None], cost, 0.0)
+  score, came = likely[0], np.zeros(likely.shape, dtype=np.int64)
+  for note in range(1, len(pitch)):
+    ways = score[:, None] - prices[note - 1]
+    came[note] = np.argmax(ways, axis=0)
+    score = ways.max(axis=0) + likely[note]
+  path = np.empty(len(pitch), dtype=np.int64)
+  path[-1] = np.argmax(score)
+  for note in range(len(pitch) - 1, 0, -1):
+    path[note - 1] = came[note, path[note]]
+  return octaves[np.arange(len(pitch)), path]
+
+
+def _ringing(ends: np.ndarray, logits: np.ndarray, longest: int) -> np.ndarray:
+  """Ends of notes, moved to where silence is the more probable half, by `longest` frames at most.
+
+  Where the network is torn between pitches each of them can be less likely than silence, though all of them together are not.
+  """
+  pitched = logits[:, : features.NO_PITCH].max(axis=1)
+  # log of the sum over all pitches, against silence
+  total = pitched + np.log(np.exp(logits[:, : features.NO_PITCH] - pitched[:, None]).sum(axis=1))
+  silent = _runs_at_least(logits[:, features.NO_PITCH] - total > np.log(SILENCE / (1 - SILENCE)), GAP)
+  later = np.append(_next_true(silent), len(silent))[np.minimum(ends, len(silent))]
+  return np.minimum(later, ends + longest)
 
 
 def _between_frames(onset: np.ndarray, peaks: np.ndarray) -> np.ndarray:

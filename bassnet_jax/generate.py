@@ -1,65 +1,82 @@
 """Generates a bass track for a mix: `python -m bassnet_jax.generate --input=song.wav --z=0.5,-1 --output=out`.
 
-Writes out/bass.mid, bass.wav, mix_with_bass.wav, pianoroll.png and settings.json. `generate` is the same as a Python call.
+Writes out/bass.mid, bass.wav, mix_with_bass.wav, pianoroll.png, notes.json and settings.json. `generate` is the same as a Python call.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from absl import flags
 
 import bassnet_jax
 from bassnet_jax import beats as beat_tracking
-from bassnet_jax import decoding, export, packaged, sonification, trajectory
+from bassnet_jax import decoding, export, generate_settings, packaged, piano_roll, quantise, song_input, sonification, tempo, trajectory
+from bassnet_jax.bounce import Bounce
 from bassnet_jax.decoding import Prediction
+from bassnet_jax.generate_settings import EVERYTHING, GenerateError, Settings
 from bassnet_jax.piano_roll import clock, pitch_name
+from bassnet_jax.song_input import LONGEST_SECONDS, Mix
+from bassnet_jax.soundfont import SoundFontError, SoundFontVoice
+from bassnet_jax.tempo import TempoMap
 from bassnet_jax.trajectory import Trajectory
 from data_pipeline import features, storage
 from data_pipeline.notes import Notes
 
 SHORTEST_SECONDS = 0.5
-LONGEST_SECONDS = 60 * 60.0  # an hour of 44.1 kHz in stereo takes 4.5 GB of memory
 LARGEST_STYLE_GAP = 1.0  # seconds by which a style's mix and bass may differ in length
 AUDIBLE = 0.1  # level (-54 dB) above which a frame of a style's bass counts
 
 
-class GenerateError(ValueError):
-  """Nothing can be generated from these inputs or settings; the message says why in plain words."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Generated:
-  """A bass track and how it was made.
+  """A bass track and how it was made. A notebook shows it as its piano roll.
 
   Attributes:
-    notes: the bass line.
-    bass_audio: [samples] float32, the bass alone at the mix's own scale, of the mix's length.
-    mix_audio: [samples, channels] float32, the mix with the bass, scaled as a whole if it would clip.
+    notes: the bass line, quantised where that was asked for.
+    played: the same as it was played, before quantisation.
+    bass_audio: [samples] float32, the bass alone at the mix's own scale, of the mix's length; None where audio wasn't asked for.
+    mix_audio: [samples, channels] float32, the mix with the bass, scaled as a whole if it would clip; None likewise.
     sample_rate: Hz, of both; the first input's.
     prediction: what the network said.
     z: [frames, 2] float32, the latent position of every frame.
-    beats: [beats] seconds.
+    mix_features: [frames, 192] float32, log-compressed magnitudes of the mix, 80 frames a second.
+    beats: [beats] seconds, of the tempo map.
+    tempo_map: of the MIDI file.
+    title: of the picture.
     settings: everything that settings.json says.
     files: file name to path; empty without an output folder.
   """
 
   notes: Notes
-  bass_audio: np.ndarray
-  mix_audio: np.ndarray
+  played: Notes
+  bass_audio: np.ndarray | None
+  mix_audio: np.ndarray | None
   sample_rate: int
   prediction: Prediction
   z: np.ndarray
+  mix_features: np.ndarray
   beats: np.ndarray
+  tempo_map: TempoMap
+  title: str
   settings: dict
   files: dict[str, str]
+
+  def picture(self, longest: float = piano_roll.LONGEST) -> bytes:
+    """The piano roll over the mix, as the content of a PNG file, of the first `longest` seconds."""
+    beats = self.beats if len(self.beats) else None
+    return piano_roll.draw(self.notes, self.mix_features, beats=beats, title=self.title, longest=longest)
+
+  def _repr_png_(self) -> bytes:
+    return self.picture()
 
 
 def generate(
@@ -75,14 +92,21 @@ def generate(
   timbre: float = 0.5,
   bass_level: float = sonification.NATURAL_BASS_LEVEL,
   strings: str = 'full',
+  octaves: int = 0,
   bpm: float | None = None,
+  tempo_map: str | None = None,
+  seconds: str | tuple[float, float] | None = None,
+  quantize: str | None = None,
+  soundfont: str | None = None,
+  program: int | None = None,
   overwrite: bool = False,
+  audio: bool = True,
   report: Callable[[str], None] | None = None,
 ) -> Generated:
   """Generates a bass track.
 
   Args:
-    checkpoint: path of a trained model, or one that `trained.load` gave.
+    checkpoint: path of a trained model, or one that `load_model` gave; None: the model that comes with the package.
     inputs: path or paths of audio files; several are mixed.
     z: latent position (x, y), or a `Trajectory`; default: the model's own.
     trajectory_file: file of positions over time, instead of `z`.
@@ -90,11 +114,18 @@ def generate(
     output: folder for the files; None writes nothing.
     onset_threshold: 0..1, low plays more, high plays less; default: the model's calibrated one.
     articulation: 0 staccato, 0.5 as predicted, 1 legato.
-    timbre: 0 dull, 0.5 as predicted, 1 bright.
+    timbre: 0 dull, 0.5 as predicted, 1 bright; of the additive synthesizer.
     bass_level: of the preview mix; 0 none, 0.7 the predicted balance, 1 three dB more.
     strings: '4-string', '5-string' or 'full'.
+    octaves: by which the line is moved, before the range of the strings counts.
     bpm: constant tempo of the MIDI file; default: a tempo map by beat tracking.
+    tempo_map: MIDI file whose tempo changes and time signatures the MIDI file gets, instead; it begins where the audio begins.
+    seconds: (start, end) or 'start-end': the bass plays in this part only. Every result still begins and ends with the input.
+    quantize: grid of the tempo map that notes are moved to: '1/8', '1/16', '1/16t' (triplets), ...; None leaves them where they are.
+    soundfont: file (.sf2, .sf3) whose instrument plays the bass, at the predicted level, instead of the additive synthesizer.
+    program: which of its instruments, counted from 0; default: 33, the finger bass, or the only one there is.
     overwrite: whether results in the output folder may be replaced.
+    audio: whether the result holds the audio; that of an hour in stereo at 44.1 kHz takes 2 GB.
     report: is given a line of text at each step.
 
   Raises:
@@ -105,88 +136,141 @@ def generate(
   report = report or (lambda line: None)
   paths = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
   paths = [os.fspath(path) for path in paths]
-  _check_settings(paths, z, trajectory_file, style, onset_threshold, articulation, timbre, bass_level, strings, bpm)
-  try:
-    path_of_z = _explicit_position(z, trajectory_file)
-    if output is not None:
-      export.check(output, [*paths, *(style or ())], overwrite)
-  except (trajectory.TrajectoryError, export.OutputError) as error:
-    raise GenerateError(str(error)) from error
+  tempo_map, soundfont = (None if path is None else os.fspath(path) for path in (tempo_map, soundfont))
+  chosen = generate_settings.check(
+    paths, z, trajectory_file, style, onset_threshold, articulation, timbre, bass_level, strings, octaves, bpm, tempo_map, seconds,
+    quantize, soundfont, program,
+  )  # fmt: skip
+  if output is not None:
+    try:
+      export.check(output, [path for path in (*paths, *(style or ()), trajectory_file, tempo_map, soundfont) if path], overwrite)
+    except export.OutputError as error:
+      raise GenerateError(str(error)) from error
 
-  mono, native, rate = _read(paths)
-  samples, channels = native.shape
-  seconds = samples / rate
-  report(f'read {", ".join(map(os.path.basename, paths))}: {clock(seconds)}, {_format(rate, channels)}')
+  with _in_plain_words():
+    mono, mix = song_input.read(paths)
+  _check_usable(mono, ', '.join(paths))
+  if chosen.span[0] >= mix.seconds:
+    raise GenerateError(f'The range of seconds begins at {clock(chosen.span[0])}; the input ends at {clock(mix.seconds)}.')
+  report(f'read {", ".join(map(os.path.basename, paths))}: {clock(mix.seconds)}, {_format(mix)}')
   # Before the analysis: the model says which part of the mix it listens to.
+  checkpoint = packaged.path() if checkpoint is None else checkpoint
   model = load_model(checkpoint) if isinstance(checkpoint, str | os.PathLike) else checkpoint
   step = time.perf_counter()
   analysis = _analyse(_heard(model, mono), None, ', '.join(paths))
-  tracked = beat_tracking.track(analysis.mix)
-  report(f'analysed the mix: {_speed(seconds, step)}; tuning {analysis.tuning:+.0f} cents, {tracked.bpm:.1f} beats a minute')
+  del mono
+  tempos, beats = _tempo(chosen, analysis.mix, mix.seconds)
+  measured_bpm = tempos.bpm(mix.seconds)
+  report(f'analysed the mix: {_speed(mix.seconds, step)}; tuning {analysis.tuning:+.0f} cents, {measured_bpm:.1f} beats a minute')
   threshold = model.onset_threshold if onset_threshold is None else onset_threshold
 
   step = time.perf_counter()
-  position = path_of_z or (_style_position(model, style) if style else trajectory.constant(model.default_z))
+  position = chosen.position or (_style_position(model, style) if style else trajectory.constant(model.default_z))
   z_frames = position.at(len(analysis.mix))
-  prediction = model.decode(model.encode_mix(analysis.mix), z_frames)
+  prediction = model.predict(analysis.mix, z_frames)
   if not all(np.isfinite(part).all() for part in (prediction.bass, prediction.pitch_logits, prediction.onset, prediction.level)):
     raise GenerateError('The model predicts values that are no numbers: the checkpoint is damaged, or its training diverged.')
-  lowest, highest = decoding.RANGES[strings]
-  notes = decoding.notes_from_prediction(prediction, threshold, articulation, lowest, highest)
-  report(f'decoded {len(notes)} notes: {_speed(seconds, step)}')
+  line = _line(prediction, threshold, chosen, tempos, mix.seconds)
+  report(f'decoded {len(line.notes)} notes: {_speed(mix.seconds, step)}')
 
-  step = time.perf_counter()
-  bass = sonification.synthesise(notes, prediction, samples, rate, gain=analysis.gain, tuning=analysis.tuning, timbre=timbre)
-  preview, preview_scale = sonification.preview_mix(native, bass, bass_level)
-  del native  # as large as everything that follows
-  bass, bass_scale = sonification.within_full_scale(bass)
-  report(f'synthesised the bass: {_speed(seconds, step)}')
-
-  settings = {
+  title = _title(paths, position)
+  row = chosen.rows() | {
     'inputs': [{'path': os.path.abspath(path), 'sha256': _digest(path)} for path in paths],
     'checkpoint': storage.absolute(checkpoint) if isinstance(checkpoint, str | os.PathLike) else None,
     'model': dict(model.describe),
     'z': position.rows(),
-    'style': None if style is None else dict(zip(('mix', 'bass'), map(os.path.abspath, style), strict=True)),
-    'trajectory': None if trajectory_file is None else os.path.abspath(trajectory_file),
     'onset_threshold': float(threshold),
-    'articulation': float(articulation),
-    'timbre': float(timbre),
-    'bass_level': float(bass_level),
-    'strings': strings,
-    'bpm': None if bpm is None else float(bpm),
-    'measured': {
-      'seconds': seconds,
-      'sample_rate': rate,
-      'samples': samples,
-      'channels': channels,
-      'gain': float(analysis.gain),
-      'tuning_cents': float(analysis.tuning),
-      'bpm': tracked.bpm,
-      'notes': len(notes),
-      'bass_scale': bass_scale,
-      'preview_scale': preview_scale,
-    },
     'versions': _versions(),
   }
-  files: dict[str, str] = {}
-  if output is not None:
-    step = time.perf_counter()
-    files = _write(
-      output,
-      notes=notes,
-      bass=bass,
-      preview=preview,
-      sample_rate=rate,
+  step = time.perf_counter()
+  voice = sonification.voice(
+    line.notes, prediction, mix.samples, mix.rate, gain=analysis.gain, tuning=analysis.tuning, timbre=timbre, moved=line.moved
+  )
+  energy = None
+  if chosen.instrument is not None:
+    energy = voice.energy()
+    voice = SoundFontVoice(line.notes, chosen.instrument, mix.samples, mix.rate, analysis.tuning)
+  with _in_plain_words(), Bounce(voice, mix, bass_level, energy) as bounce:
+    report(f'synthesised the bass: {_speed(mix.seconds, step)}')
+    row['measured'] = {
+      'seconds': mix.seconds,
+      'sample_rate': mix.rate,
+      'samples': mix.samples,
+      'channels': mix.channels,
+      'gain': float(analysis.gain),
+      'tuning_cents': float(analysis.tuning),
+      'bpm': measured_bpm,
+      'notes': len(line.notes),
+      'bass_scale': bounce.bass_scale,
+      'preview_scale': bounce.preview_scale,
+    }
+    if chosen.grid is not None:
+      row['measured']['notes_left_out_by_quantization'] = line.left_out
+    made = Generated(
+      notes=line.notes,
+      played=line.played,
+      bass_audio=np.concatenate(list(bounce.bass())) if audio else None,
+      mix_audio=np.concatenate(list(bounce.preview())) if audio else None,
+      sample_rate=mix.rate,
+      prediction=prediction,
+      z=z_frames,
       mix_features=analysis.mix,
-      beats=tracked.seconds,
-      bpm=bpm,
-      title=_title(paths, position),
-      settings=settings,
+      beats=beats,
+      tempo_map=tempos,
+      title=title,
+      settings=row,
+      files={},
     )
-    report(f'wrote {len(files)} files: {_speed(seconds, step)}')
-  _summarise(report, notes, files, seconds, bass_scale, preview_scale, started)
-  return Generated(notes, bass, preview, rate, prediction, z_frames, tracked.seconds, settings, files)
+    if output is not None:
+      step = time.perf_counter()
+      files = export.write(
+        output,
+        notes=made.notes,
+        played=None if chosen.grid is None else made.played,
+        bass=bounce.bass(),
+        preview=bounce.preview(),
+        sample_rate=mix.rate,
+        channels=mix.channels,
+        tempo_map=tempos,
+        picture=made.picture(),
+        settings=row,
+      )
+      made = dataclasses.replace(made, files=files)
+      report(f'wrote {len(files)} files: {_speed(mix.seconds, step)}')
+  _summarise(report, made, started)
+  return made
+
+
+@dataclasses.dataclass(frozen=True)
+class _Line:
+  """A bass line as it sounds, as it was played, how far each note was moved (seconds), and how many notes gave way."""
+
+  notes: Notes
+  played: Notes
+  moved: np.ndarray
+  left_out: int
+
+
+def _line(prediction: Prediction, threshold: float, chosen: Settings, tempos: TempoMap, seconds: float) -> _Line:
+  """The notes of a prediction under the settings."""
+  lowest, highest = decoding.RANGES[chosen.strings]
+  played = decoding.notes_from_prediction(prediction, threshold, chosen.articulation, lowest, highest, octaves=chosen.octaves)
+  if chosen.span != EVERYTHING:
+    played = played.between(*chosen.span)
+  if chosen.instrument is not None:
+    played = dataclasses.replace(played, program=np.full(len(played), chosen.instrument.program, dtype=np.int64))
+  if chosen.grid is None:
+    return _Line(played, played, np.zeros(len(played)), 0)
+  found = quantise.quantise(played, tempos, chosen.grid, min(seconds, chosen.span[1]))
+  return _Line(found.notes, played, found.moved, found.left_out)
+
+
+def _tempo(chosen: Settings, mix: np.ndarray, seconds: float) -> tuple[TempoMap, np.ndarray]:
+  """The tempo map of the MIDI file, and the beats that the picture shows; none where the music has none."""
+  if chosen.tempo_map is not None:
+    return chosen.tempo_map, chosen.tempo_map.beats(seconds)
+  beats = beat_tracking.track(mix).seconds
+  return tempo.from_beats(beats), beats
 
 
 def load_model(path: str):
@@ -209,95 +293,29 @@ def load_model(path: str):
   return model
 
 
-def _check_settings(paths, z, trajectory_file, style, onset_threshold, articulation, timbre, bass_level, strings, bpm) -> None:
-  """Every setting that can be wrong is looked at before anything slow begins."""
-  if not paths:
-    raise GenerateError('There is no input; give at least one audio file with --input.')
-  if sum(given is not None for given in (z, trajectory_file, style)) > 1:
-    raise GenerateError('Give one of z, a trajectory and a style, not several: each of them says where in the plane to play.')
-  if style is not None and len([path for path in style if path]) != 2:
-    raise GenerateError('A style is two files of one song, its mix without bass and its bass (--style_mix and --style_bass).')
-  unit = {'onset threshold': onset_threshold, 'articulation': articulation, 'timbre': timbre, 'bass level': bass_level}
-  for name, value in unit.items():
-    if value is not None and not 0 <= value <= 1:
-      raise GenerateError(f'The {name} is {value:g}; expected 0 to 1.')
-  if strings not in decoding.RANGES:
-    raise GenerateError(f"The strings are '{strings}'; expected one of {', '.join(decoding.RANGES)}.")
-  if bpm is not None and not 4 <= bpm <= 1000:
-    raise GenerateError(f'The tempo is {bpm:g} beats a minute; expected 4 to 1000.')
-
-
-def _explicit_position(z, trajectory_file: str | None) -> Trajectory | None:
-  if trajectory_file is not None:
-    return trajectory.read(trajectory_file)
-  if z is None or isinstance(z, Trajectory):
-    return z
-  return trajectory.parse_position(z) if isinstance(z, str) else trajectory.constant(z)
-
-
-def _read(paths: Sequence[str]) -> tuple[np.ndarray, np.ndarray, int]:
-  """Reads and mixes the inputs; shorter ones are filled with silence at the end.
-
-  Returns:
-    mono: [samples] float32 at 16 kHz, for the features.
-    native: [samples, channels] float32 at the first input's rate; inputs of other rates are resampled to it.
-    rate: Hz, of `native`.
-  """
-  mono = _sum([_load(path)[:, None] for path in paths])[:, 0]
-  _check_usable(mono, ', '.join(paths))
-  natives, rate = [], None
-  for path in paths:
-    native, own_rate = _load_native(path)
-    rate = rate or own_rate
-    natives.append(native if own_rate == rate else _resample(native, own_rate, rate))
-  return mono, _sum(natives), rate
-
-
-def _sum(parts: list[np.ndarray]) -> np.ndarray:
-  """[samples, channels] of the longest part; mono goes to every channel, other channel counts that differ are folded to mono."""
-  if len(parts) == 1:
-    return parts[0]
-  counts = {part.shape[1] for part in parts} - {1}
-  if len(counts) > 1:
-    parts = [part.mean(axis=1, keepdims=True) for part in parts]
-    counts = set()
-  total = np.zeros((max(map(len, parts)), max(counts, default=1)), dtype=np.float32)
-  for part in parts:
-    total[: len(part)] += part
-  return total
-
-
-def _resample(audio: np.ndarray, rate: int, wanted: int) -> np.ndarray:
-  import soxr
-
-  return soxr.resample(audio, rate, wanted)
-
-
-def _load(path: str) -> np.ndarray:
-  from data_pipeline import audio
+@contextlib.contextmanager
+def _in_plain_words() -> Iterator[None]:
+  """Errors of audio files and SoundFonts as errors of generation."""
+  from data_pipeline.audio import AudioError
 
   try:
-    return audio.load(path, features.SAMPLE_RATE, longest=LONGEST_SECONDS)
-  except audio.AudioError as error:
-    raise GenerateError(str(error)) from error
-
-
-def _load_native(path: str) -> tuple[np.ndarray, int]:
-  from data_pipeline import audio
-
-  try:
-    return audio.load_native(path, longest=LONGEST_SECONDS)
-  except audio.AudioError as error:
+    yield
+  except (AudioError, SoundFontError) as error:
     raise GenerateError(str(error)) from error
 
 
 def _check_usable(mono: np.ndarray, name: str) -> None:
   from data_pipeline import audio
 
-  try:
+  with _in_plain_words():
     audio.check_usable(mono, name, shortest=SHORTEST_SECONDS)
-  except audio.AudioError as error:
-    raise GenerateError(str(error)) from error
+
+
+def _load(path: str) -> np.ndarray:
+  from data_pipeline import audio
+
+  with _in_plain_words():
+    return audio.load(path, features.SAMPLE_RATE, longest=LONGEST_SECONDS)
 
 
 def _analyse(mix: np.ndarray, bass: np.ndarray | None, name: str):
@@ -317,15 +335,6 @@ def _heard(model, mix: np.ndarray) -> np.ndarray:
   return mix if part is None else separation.separate(mix, part)
 
 
-def _write(folder: str, **results) -> dict[str, str]:
-  from data_pipeline import audio
-
-  try:
-    return export.write(folder, **results)
-  except audio.AudioError as error:
-    raise GenerateError(str(error)) from error
-
-
 def _style_position(model, style: tuple[str, str]) -> Trajectory:
   """The mean posterior of another song's mix and bass, over the frames in which that bass sounds."""
   mix, bass = _load(style[0]), _load(style[1])
@@ -343,8 +352,8 @@ def _style_position(model, style: tuple[str, str]) -> Trajectory:
   return trajectory.constant(np.clip(np.mean(mean[sounds], axis=0, dtype=np.float64), -trajectory.LARGEST, trajectory.LARGEST))
 
 
-def _format(rate: int, channels: int) -> str:
-  return f'{rate / 1000:g} kHz, {({1: "mono", 2: "stereo"}).get(channels, f"{channels} channels")}'
+def _format(mix: Mix) -> str:
+  return f'{mix.rate / 1000:g} kHz, {({1: "mono", 2: "stereo"}).get(mix.channels, f"{mix.channels} channels")}'
 
 
 def _speed(seconds: float, started: float) -> str:
@@ -359,17 +368,21 @@ def _title(paths: Sequence[str], position: Trajectory) -> str:
   return f'Bass for {names if len(names) < 60 else names[:57] + "..."},  {where}'
 
 
-def _summarise(
-  report, notes: Notes, files: dict[str, str], seconds: float, bass_scale: float, preview_scale: float, started: float
-) -> None:
+def _summarise(report, made: Generated, started: float) -> None:
+  notes, measured = made.notes, made.settings['measured']
   span = f', {pitch_name(int(notes.pitch.min()))} to {pitch_name(int(notes.pitch.max()))}' if len(notes) else ''
-  report(f'{len(notes)} notes{span}; all together {_speed(seconds, started)}')
+  report(f'{len(notes)} notes{span}; all together {_speed(measured["seconds"], started)}')
   if not len(notes):
     report('no note is above the onset threshold: lower --onset_threshold or move z')
-  for name, scale in ((export.BASS, bass_scale), (export.PREVIEW, preview_scale)):
+  if measured.get('notes_left_out_by_quantization'):
+    report(
+      f'{measured["notes_left_out_by_quantization"]} notes shared a line of the {made.settings["quantize"]} grid with a louder one '
+      f'and were left out; {export.PLAYED_MIDI} and {export.NOTES} have all of them'
+    )
+  for name, scale in ((export.BASS, measured['bass_scale']), (export.PREVIEW, measured['preview_scale'])):
     if scale < 1:
       report(f'{name} is {-20 * np.log10(scale):.1f} dB quieter as a whole, so that nothing clips')
-  for path in files.values():
+  for path in made.files.values():
     report(f'  {path}')
 
 
@@ -404,7 +417,13 @@ def _define_flags() -> flags.FlagValues:
   define(flags.DEFINE_float, 'timbre', 0.5, '0 dull, 1 bright')
   define(flags.DEFINE_float, 'bass_level', sonification.NATURAL_BASS_LEVEL, 'bass in the preview mix, 0 to 1; 0.7 is the predicted balance')
   define(flags.DEFINE_string, 'strings', 'full', f'range: {", ".join(decoding.RANGES)}; notes outside move by octaves')
+  define(flags.DEFINE_integer, 'octave', 0, 'octaves by which the line is moved up (or down, if negative)')
   define(flags.DEFINE_float, 'bpm', None, 'constant tempo of the MIDI file (default: a tempo map by beat tracking)')
+  define(flags.DEFINE_string, 'tempo_map', None, 'MIDI file whose tempo changes and time signatures are taken instead')
+  define(flags.DEFINE_string, 'seconds', None, 'start-end, for example 30-60, 1:30-2:00 or 30-: the bass plays in this part only')
+  define(flags.DEFINE_string, 'quantize', None, f'move notes to a grid: {", ".join(quantise.GRIDS)} (t: triplets)')
+  define(flags.DEFINE_string, 'soundfont', None, 'file (.sf2, .sf3) whose instrument plays the bass')
+  define(flags.DEFINE_integer, 'program', None, 'which of its instruments, counted from 0 (default: 33, finger bass)')
   define(flags.DEFINE_bool, 'overwrite', False, 'replace results in the output folder')
   define(flags.DEFINE_bool, 'help', False, 'show this text')
   return defined
@@ -432,7 +451,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise GenerateError(f'--{name} is missing.')
     style = (defined.style_mix, defined.style_bass) if defined.style_mix or defined.style_bass else None
     generate(
-      defined.checkpoint or packaged.path(),
+      defined.checkpoint,
       defined.input,
       defined.z,
       trajectory_file=defined.trajectory,
@@ -443,8 +462,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
       timbre=defined.timbre,
       bass_level=defined.bass_level,
       strings=defined.strings,
+      octaves=defined.octave,
       bpm=defined.bpm,
+      tempo_map=defined.tempo_map,
+      seconds=defined.seconds,
+      quantize=defined.quantize,
+      soundfont=defined.soundfont,
+      program=defined.program,
       overwrite=defined.overwrite,
+      audio=False,
       report=lambda line: print(line, flush=True),
     )
   except (GenerateError, flags.Error, OSError, MemoryError) as error:

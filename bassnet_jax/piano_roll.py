@@ -1,9 +1,8 @@
-"""Draws a generated bass line over the constant-Q picture of its mix, in rows of time, as a PNG."""
+"""Draws a generated bass line over the constant-Q picture of its mix, in rows of time, as a PNG picture."""
 
 from __future__ import annotations
 
-import os
-import tempfile
+import io
 
 import numpy as np
 
@@ -37,26 +36,21 @@ def clock(seconds: float) -> str:
 
 
 def draw(
-  path: str,
   notes: Notes,
   mix: np.ndarray,
   *,
   beats: np.ndarray | None = None,
   title: str = 'Bass',
   longest: float = LONGEST,
-) -> None:
-  """Writes the picture (PNG): under a temporary name first, then renamed.
+) -> bytes:
+  """The picture, as the content of a PNG file.
 
   Args:
-    path: the file.
     notes: the bass line.
     mix: [frames, 192] log-compressed magnitudes, 80 frames a second.
     beats: [beats] seconds, drawn as thin lines, or None.
     title: what stands above the picture.
     longest: seconds that are drawn.
-
-  Raises:
-    OSError: the file can't be written.
   """
   # The object-oriented interface: pyplot keeps global state, which threads (a studio) mustn't share.
   from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -93,15 +87,9 @@ def draw(
   )
   figure.text(0.985, 1 - 0.28 / height, legend, color=_FAINT, fontsize=10, va='center', ha='right')
 
-  handle, temporary = tempfile.mkstemp(suffix='.tmp', dir=os.path.dirname(path) or '.')
-  try:
-    with os.fdopen(handle, 'wb') as file:
-      canvas.print_figure(file, format='png', dpi=100, facecolor=_BACKGROUND)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
-  except BaseException:
-    os.unlink(temporary)
-    raise
+  content = io.BytesIO()
+  canvas.print_figure(content, format='png', dpi=100, facecolor=_BACKGROUND)
+  return content.getvalue()
 
 
 def _pitch_range(notes: Notes) -> tuple[int, int]:

@@ -44,6 +44,7 @@ class Voice:
     timbre: 0 dull, 0.5 as predicted, 1 bright.
     compression: k of the features' log1p(k |C|).
     response: [144], |C| of a sinusoid of amplitude 1 at each bin.
+    moved: [notes] seconds by which each note begins later than the network heard it (quantisation); its sound is read where it was heard.
   """
 
   notes: Notes
@@ -55,6 +56,7 @@ class Voice:
   timbre: float
   compression: float
   response: np.ndarray
+  moved: np.ndarray
 
   def render(self, start: int, stop: int) -> np.ndarray:
     """Samples `start` to `stop` (exclusive) of the output: [stop - start] float32. Not limited: see `within_full_scale`."""
@@ -63,6 +65,18 @@ class Voice:
     for index in np.flatnonzero(sounding):
       self._add_note(audio, start, int(index))
     return audio
+
+  def energy(self) -> float:
+    """Sum of the squares of all samples, as the notes' levels have it: what another instrument has to match."""
+    total = 0.0
+    for index in range(len(self.notes)):
+      first, last = (int(moment * features.FRAME_RATE) for moment in (self.notes.onset[index], self.notes.offset[index]))
+      total += float(np.square(self._loudness(index, np.arange(first, last + 1) - self._delay(index))).sum())
+    return total * self.sample_rate / features.FRAME_RATE
+
+  def _delay(self, index: int) -> int:
+    """Frames by which a note was moved."""
+    return round(float(self.moved[index]) * features.FRAME_RATE)
 
   def _add_note(self, audio: np.ndarray, start: int, index: int) -> None:
     """Adds one note to `audio`, whose first sample is sample `start` of the output."""
@@ -113,7 +127,8 @@ class Voice:
 
   def amplitudes(self, index: int, frames: np.ndarray) -> np.ndarray:
     """[frames, harmonics] float32: amplitude of each harmonic of a note, at the output's scale."""
-    within = np.minimum(frames, self.prediction.frames - 1)
+    frames = frames - self._delay(index)
+    within = np.clip(frames, 0, self.prediction.frames - 1)
     harmonic = np.arange(1, HARMONICS + 1)
     frequency = self.frequency(index) * harmonic
     bins = 2 * (self._predicted_pitch(index) - features.LOWEST_BIN_PITCH) + features.BINS_PER_OCTAVE * np.log2(harmonic)
@@ -145,15 +160,16 @@ class Voice:
     candidates = candidates[(candidates >= features.LOWEST_PITCH) & (candidates <= features.HIGHEST_PITCH)]
     if not len(candidates):
       return played
-    frame = min(int(self.notes.onset[index] * features.FRAME_RATE), self.prediction.frames - 1)
-    end = max(min(int(self.notes.offset[index] * features.FRAME_RATE), frame + 32), frame + 1)
+    delay = self._delay(index)
+    frame = min(max(int(self.notes.onset[index] * features.FRAME_RATE) - delay, 0), self.prediction.frames - 1)
+    end = max(min(int(self.notes.offset[index] * features.FRAME_RATE) - delay, frame + 32), frame + 1)
     support = self.prediction.pitch_logits[frame:end, candidates - features.LOWEST_PITCH].mean(axis=0)
     support = support + 1e-3 * (candidates == played)  # a prediction that says nothing moves nothing
     return int(candidates[np.argmax(support)])
 
   def _loudness(self, index: int, frames: np.ndarray) -> np.ndarray:
-    """[frames] float64: root mean square of a note, at the output's scale."""
-    begin = min(round(self.notes.onset[index] * features.FRAME_RATE), self.prediction.frames - 1)
+    """[frames] float64: root mean square of a note, at the output's scale, on the clock of the prediction."""
+    begin = min(max(round((self.notes.onset[index] - self.moved[index]) * features.FRAME_RATE), 0), self.prediction.frames - 1)
     span = np.minimum(np.arange(begin, max(int(frames[-1]) + 1, begin + 3)), self.prediction.frames - 1)
     level = self.prediction.level[span].astype(np.float64)
     level[:3] = level[:3].max()  # the level's windows reach back before the onset; a plucked string is loud at once
@@ -176,6 +192,7 @@ def voice(
   timbre: float = 0.5,
   compression: float | None = None,
   response: np.ndarray | None = None,
+  moved: np.ndarray | None = None,
 ) -> Voice:
   """A `Voice` with the front end's own compression and bin response where they aren't given.
 
@@ -193,7 +210,12 @@ def voice(
 
     compression = front_end.COMPRESSION
   response = _front_end_response() if response is None else np.asarray(response)
-  return Voice(notes, prediction, int(sample_rate), int(samples), float(gain), float(tuning), float(timbre), float(compression), response)
+  moved = np.zeros(len(notes)) if moved is None else np.asarray(moved, dtype=np.float64)
+  if moved.shape != (len(notes),):
+    raise ValueError(f'{len(moved)} moves for {len(notes)} notes; expected one a note.')
+  return Voice(
+    notes, prediction, int(sample_rate), int(samples), float(gain), float(tuning), float(timbre), float(compression), response, moved
+  )
 
 
 def synthesise(notes: Notes, prediction: Prediction, samples: int, sample_rate: int, **options) -> np.ndarray:
@@ -217,14 +239,18 @@ def synthesise(notes: Notes, prediction: Prediction, samples: int, sample_rate: 
   return audio
 
 
+def scale_for(peak: float) -> float:
+  """The factor that brings audio of this peak down to 0.98; 1.0 where it fits."""
+  return 1.0 if peak <= FULL_SCALE else FULL_SCALE / peak
+
+
 def within_full_scale(audio: np.ndarray) -> tuple[np.ndarray, float]:
   """Scales audio down as a whole where its peak is above 0.98; nothing is clipped and its dynamics stay.
 
   Returns:
     The audio and the factor that it was multiplied by, 1.0 where it fitted.
   """
-  peak = max(float(audio.max(initial=0.0)), -float(audio.min(initial=0.0)))
-  scale = 1.0 if peak <= FULL_SCALE else FULL_SCALE / peak
+  scale = scale_for(max(float(audio.max(initial=0.0)), -float(audio.min(initial=0.0))))
   return (audio if scale == 1.0 else audio * np.float32(scale)), scale
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -74,33 +75,62 @@ class TrainedModel:
 
   def encode_mix(self, mix: np.ndarray) -> MixCode:
     """Encodes log1p-compressed mix features [frames, 192]; silence is assumed beyond both ends."""
-    frames = len(mix)
-    needed = frames + 2 * self._code_reach
-    chunks = -(-needed // _CHUNK)
-    before = self._mix_reach + self._code_reach
-    padded = self._statistics.standardise_mix(_padded(mix, before, chunks * _CHUNK + 2 * self._mix_reach))
-    pitch, frame = [], []
-    for start in range(0, chunks * _CHUNK, _CHUNK):
-      code = self._encode_mix(self._params, padded[None, start : start + _CHUNK + 2 * self._mix_reach])
-      pitch.append(np.asarray(code.pitch[0], dtype=np.float16))
-      frame.append(np.asarray(code.frame[0], dtype=np.float32))
-    return MixCode(np.concatenate(pitch), np.concatenate(frame), frames)
+    pitch, frame = zip(*self._encoded_chunks(mix), strict=True)
+    return MixCode(np.concatenate(pitch), np.concatenate(frame), len(mix))
 
   def decode(self, code: MixCode, z: np.ndarray) -> Prediction:
     """The bass for a code and a latent position [2], or one a frame [frames, 2]."""
+    cut = lambda start, length: _piece(code.pitch, code.frame, start, length)  # noqa: E731
+    return self._decoded(cut, code.frames, z)
+
+  def predict(self, mix: np.ndarray, z: np.ndarray) -> Prediction:
+    """`decode(encode_mix(mix), z)`, in little memory beside the result: the code of a piece is dropped when its bass is there.
+
+    Args:
+      mix: [frames, 192] log1p-compressed features.
+      z: [2], or one a frame [frames, 2].
+    """
+    chunks = self._encoded_chunks(mix)
+    held: list[tuple[np.ndarray, np.ndarray]] = []
+    first = 0  # frame of the code at which `held` begins
+
+    def cut(start: int, length: int) -> networks.MixCode:
+      nonlocal first
+      while first + _CHUNK <= start and held:
+        held.pop(0)
+        first += _CHUNK
+      while first + len(held) * _CHUNK < start + length and (chunk := next(chunks, None)) is not None:
+        held.append(chunk)
+      pitch, frame = (np.concatenate(parts) for parts in zip(*held, strict=True))
+      return _piece(pitch, frame, start - first, length)
+
+    return self._decoded(cut, len(mix), z)
+
+  def _encoded_chunks(self, mix: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pitch and frame code, `_CHUNK` frames a time, from `_code_reach` frames before the song to as many after it."""
+    before, context = self._mix_reach + self._code_reach, 2 * self._mix_reach
+    for chunk in range(-(-(len(mix) + 2 * self._code_reach) // _CHUNK)):
+      piece = self._statistics.standardise_mix(_padded(mix, before - chunk * _CHUNK, _CHUNK + context))
+      code = self._encode_mix(self._params, piece[None])
+      yield np.asarray(code.pitch[0], dtype=np.float16), np.asarray(code.frame[0], dtype=np.float32)
+
+  def _decoded(self, cut: Callable[[int, int], networks.MixCode], frames: int, z: np.ndarray) -> Prediction:
+    """The bass of a song of `frames`; `cut(start, length)` gives a part of its code, and is called in order of time."""
     reach = self._decoder_reach
-    offset = self._code_reach - reach
-    z = np.broadcast_to(np.asarray(z, dtype=np.float32), (code.frames, self.experiment.model.latent_size))
-    chunks = -(-code.frames // _CHUNK)
-    z = np.pad(z, ((reach, chunks * _CHUNK - code.frames + reach), (0, 0)), mode='edge')
-    parts = []
-    for start in range(0, chunks * _CHUNK, _CHUNK):
-      piece = networks.MixCode(
-        pitch=_cut(code.pitch, (start + offset) // networks.PITCH_STRIDE, (_CHUNK + 2 * reach) // networks.PITCH_STRIDE)[None],
-        frame=_cut(code.frame, start + offset, _CHUNK + 2 * reach)[None],
-      )
-      parts.append(jax.device_get(self._decode(self._params, piece, z[None, start : start + _CHUNK + 2 * reach])))
-    outputs = jax.tree.map(lambda *x: np.concatenate([part[0] for part in x])[: code.frames].astype(np.float32), *parts)
+    z = np.broadcast_to(np.asarray(z, dtype=np.float32), (frames, self.experiment.model.latent_size))
+    shapes = {'bass': (frames, ft.BASS_BINS), 'pitch_logits': (frames, ft.PITCHES + 1), 'onset': frames, 'level': frames}
+    whole = {name: np.empty(shape, np.float32) for name, shape in shapes.items()}
+    for start in range(0, frames, _CHUNK):
+      within = np.clip(np.arange(start - reach, start + _CHUNK + reach), 0, frames - 1)
+      piece = cut(start + self._code_reach - reach, _CHUNK + 2 * reach)
+      part = self._prediction(jax.device_get(self._decode(self._params, piece, z[within][None])), frames - start)
+      for name, values in whole.items():
+        values[start : start + _CHUNK] = getattr(part, name)
+    return Prediction(**whole)
+
+  def _prediction(self, outputs: networks.Outputs, frames: int) -> Prediction:
+    """The first frames, at most `frames`, of what the network says of one piece."""
+    outputs = jax.tree.map(lambda x: x[0, : max(frames, 0)].astype(np.float32), outputs)
     return Prediction(
       bass=self._statistics.restore_bass(outputs.cqt),
       pitch_logits=outputs.pitch,
@@ -122,18 +152,8 @@ class TrainedModel:
     z = np.asarray(z, dtype=np.float32)
     within = np.clip(np.arange(start - reach, start + frames + reach), 0, code.frames - 1)
     z = np.broadcast_to(z, (length, z.shape[-1])) if z.ndim == 1 else z[within]
-    piece = networks.MixCode(
-      pitch=_cut(code.pitch, begin // networks.PITCH_STRIDE, length // networks.PITCH_STRIDE)[None],
-      frame=_cut(code.frame, begin, length)[None],
-    )
-    outputs = jax.device_get(self._decode(self._params, piece, z[None]))
-    outputs = jax.tree.map(lambda x: x[0, : max(code.frames - start, 0)].astype(np.float32), outputs)
-    return Prediction(
-      bass=self._statistics.restore_bass(outputs.cqt),
-      pitch_logits=outputs.pitch,
-      onset=1 / (1 + np.exp(-outputs.onset)),
-      level=outputs.level,
-    )
+    piece = _piece(code.pitch, code.frame, begin, length)
+    return self._prediction(jax.device_get(self._decode(self._params, piece, z[None])), code.frames - start)
 
   def posterior(self, mix: np.ndarray, bass: np.ndarray, code: MixCode | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation [frames, 2] of q(z | mix, bass), from log1p-compressed features."""
@@ -146,10 +166,7 @@ class TrainedModel:
     mu, logvar = [], []
     for start in range(0, chunks * _CHUNK, _CHUNK):
       length = _CHUNK + 2 * self._latent_reach
-      piece = networks.MixCode(
-        pitch=_cut(code.pitch, (start + offset) // networks.PITCH_STRIDE, length // networks.PITCH_STRIDE)[None],
-        frame=_cut(code.frame, start + offset, length)[None],
-      )
+      piece = _piece(code.pitch, code.frame, start + offset, length)
       result = jax.device_get(self._encode(self._params, piece, padded[None, start : start + _CHUNK + 2 * reach]))
       mu.append(result.mu[0])
       logvar.append(result.logvar[0])
@@ -157,11 +174,18 @@ class TrainedModel:
 
 
 def _padded(features: np.ndarray, before: int, length: int) -> np.ndarray:
-  """`length` frames of [frames, bins], beginning `before` frames before the song; silence beyond its ends."""
+  """`length` frames of [frames, bins], beginning `before` frames before the song (if negative, inside it); silence beyond its ends."""
   result = np.zeros((length, features.shape[1]), dtype=np.float32)
-  kept = min(len(features), length - before)
-  result[before : before + kept] = features[:kept]
+  start = max(-before, 0)
+  kept = features[start : max(length - before, start)]
+  result[start + before : start + before + len(kept)] = kept
   return result
+
+
+def _piece(pitch: np.ndarray, frame: np.ndarray, start: int, length: int) -> networks.MixCode:
+  """A batch of one: `length` frames of a code from `start` on."""
+  stride = networks.PITCH_STRIDE
+  return networks.MixCode(pitch=_cut(pitch, start // stride, length // stride)[None], frame=_cut(frame, start, length)[None])
 
 
 def _cut(values: np.ndarray, start: int, length: int) -> np.ndarray:

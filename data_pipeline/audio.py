@@ -8,7 +8,7 @@ import math
 import os
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import numpy as np
@@ -51,6 +51,21 @@ class AudioInfo:
   seconds: float
 
 
+@dataclasses.dataclass(frozen=True)
+class AudioShape:
+  """What an audio file holds, counted while it was read.
+
+  Attributes:
+    rate: samples a second.
+    channels: 1 is mono, 2 stereo.
+    samples: a channel.
+  """
+
+  rate: int
+  channels: int
+  samples: int
+
+
 def info(path: str | os.PathLike) -> AudioInfo:
   """Reads the header alone. Raises AudioError as `load` does."""
   with _opened(path) as file:
@@ -73,8 +88,16 @@ def load(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE, longest: float
   Raises:
     AudioError: missing, a folder, empty, not audio, cut short, too long, or with samples that are no numbers.
   """
+  return load_with_shape(path, sample_rate, longest)[0]
+
+
+def load_with_shape(
+  path: str | os.PathLike, sample_rate: int = SAMPLE_RATE, longest: float = _LONGEST_SECONDS
+) -> tuple[np.ndarray, AudioShape]:
+  """`load`, and what the file turned out to be."""
   with _opened(path) as file:
     rate = file.samplerate
+    shape = AudioShape(rate, file.channels, 0)
     expected = max(min(file.frames, int(longest * rate)), 0)
     result = np.zeros(math.ceil(expected * sample_rate / rate) + _BLOCK, dtype=np.float32)
     stream = soxr.ResampleStream(rate, sample_rate, 1, dtype='float32') if rate != sample_rate else None
@@ -91,7 +114,7 @@ def load(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE, longest: float
     written += len(chunk)
   length = max(round(read * sample_rate / rate), 1)
   result = _put(result, written, np.zeros(max(length - written, 0), dtype=np.float32))
-  return result[:length]
+  return result[:length], dataclasses.replace(shape, samples=read)
 
 
 def load_native(path: str | os.PathLike, longest: float = _LONGEST_SECONDS) -> tuple[np.ndarray, int]:
@@ -106,6 +129,12 @@ def load_native(path: str | os.PathLike, longest: float = _LONGEST_SECONDS) -> t
   """
   with _opened(path) as file:
     return np.concatenate(list(_blocks(file, path, longest))), file.samplerate
+
+
+def blocks(path: str | os.PathLike, longest: float = _LONGEST_SECONDS) -> Iterator[np.ndarray]:
+  """An audio file as it is, [samples, channels] float32, some seconds a time. Raises AudioError as `load`."""
+  with _opened(path) as file:
+    yield from _blocks(file, path, longest)
 
 
 def check_usable(audio: np.ndarray, path: str | os.PathLike, shortest: float = 1.0, sample_rate: int = SAMPLE_RATE) -> None:
@@ -133,6 +162,39 @@ def check_long_enough(audio: np.ndarray, path: str | os.PathLike, shortest: floa
   seconds = len(audio) / sample_rate
   if seconds < shortest:
     raise AudioError(f'{path}: {_duration(seconds)} of audio; at least {_duration(shortest)} are needed. Give a longer recording.')
+
+
+def save_wav_blocks(path: str | os.PathLike, parts: Iterable[np.ndarray], rate: int, channels: int) -> None:
+  """Writes a 16-bit WAV file from its parts, as `save_wav` does, whole or not at all, without holding it.
+
+  Args:
+    path: where to.
+    parts: [samples] or [samples, channels] each, full scale 1; what is louder is clipped.
+    rate: samples a second.
+    channels: of every part.
+
+  Raises:
+    AudioError: as `save_wav`, and whatever making the parts raises.
+  """
+  temporary = None
+  try:
+    handle, temporary = tempfile.mkstemp(prefix='.', suffix='.wav.tmp', dir=os.path.dirname(os.path.abspath(path)))
+    os.close(handle)
+    with soundfile.SoundFile(temporary, 'w', rate, channels, subtype='PCM_16', format='WAV') as file:
+      for part in parts:
+        if not np.isfinite(part).all():
+          raise AudioError(f'{path}: not written, samples are no numbers (NaN or infinite)')
+        file.write(np.clip(part, -1, 1))
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, path)
+  except (OSError, soundfile.LibsndfileError, AssertionError) as error:  # soundfile asserts that all was written: a full disk.
+    raise AudioError(
+      f"{path}: can't be written ({str(error) or 'the disk may be full'}). Is there such a folder, and room in it?"
+    ) from error
+  finally:
+    if temporary is not None:
+      with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)
 
 
 def save_wav(path: str | os.PathLike, audio: np.ndarray, rate: int, subtype: Literal['PCM_16', 'FLOAT'] = 'PCM_16') -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from data_pipeline import features as ft
+from data_pipeline.loudness import BLOCK, integrated_loudness
 
 GAMMA = 2.0
 """Bandwidth offset of the variable-Q transform, Hz."""
@@ -63,8 +64,8 @@ def analyse(mix: np.ndarray, bass: np.ndarray | None = None) -> Analysis:
   gain = loudness_gain(mix)
   tuning = estimate_tuning(mix)
   return Analysis(
-    mix=constant_q(mix * np.float32(gain), ft.MIX_BINS, tuning),
-    bass=None if bass is None else constant_q(bass * np.float32(gain), ft.BASS_BINS, tuning),
+    mix=constant_q(mix, ft.MIX_BINS, tuning, gain=gain),
+    bass=None if bass is None else constant_q(bass, ft.BASS_BINS, tuning, gain=gain),
     gain=gain,
     tuning=tuning,
   )
@@ -81,13 +82,8 @@ def loudness_gain(audio: np.ndarray) -> float:
   Raises:
     SilentMixError: nothing is above the gate.
   """
-  import pyloudnorm
-
-  shortest = int(0.4 * ft.SAMPLE_RATE) + 1  # one gating block
-  padded = np.pad(audio, (0, max(shortest - len(audio), 0)))
-  with np.errstate(divide='ignore'), warnings.catch_warnings():
-    warnings.simplefilter('ignore')  # pyloudnorm takes the mean of no blocks in silence; the result is tested below
-    loudness = pyloudnorm.Meter(ft.SAMPLE_RATE).integrated_loudness(padded)
+  shortest = int(BLOCK * ft.SAMPLE_RATE) + 1
+  loudness = integrated_loudness(np.pad(audio, (0, shortest - len(audio))) if len(audio) < shortest else audio, ft.SAMPLE_RATE)
   if not loudness > SILENCE:
     raise SilentMixError(f'the mix is silent: its integrated loudness is {loudness:.0f} LUFS; music is above {SILENCE:.0f}')
   return float(10 ** ((LOUDNESS - loudness) / 20))
@@ -112,7 +108,9 @@ def estimate_tuning(audio: np.ndarray) -> float:
   return float(np.angle(np.sum(magnitudes[found] * np.exp(1j * angle))) / (2 * np.pi) * 100)
 
 
-def constant_q(audio: np.ndarray, bins: int, tuning: float = 0.0, report: Callable[[float], None] | None = None) -> np.ndarray:
+def constant_q(
+  audio: np.ndarray, bins: int, tuning: float = 0.0, report: Callable[[float], None] | None = None, gain: float = 1.0
+) -> np.ndarray:
   """Log-compressed variable-Q magnitudes, computed in blocks, so that memory doesn't grow with the song.
 
   Args:
@@ -120,6 +118,7 @@ def constant_q(audio: np.ndarray, bins: int, tuning: float = 0.0, report: Callab
     bins: number of bins from A0 up, 24 an octave.
     tuning: cents; the bins are moved by as much.
     report: is given the share that is done, 0..1, after each minute.
+    gain: factor of the audio.
 
   Returns:
     [frames, bins] float32, log1p(`COMPRESSION` |C|).
@@ -129,7 +128,7 @@ def constant_q(audio: np.ndarray, bins: int, tuning: float = 0.0, report: Callab
   result = np.empty((frames, bins), dtype=np.float32)
   for start in range(0, frames, block):
     first, last = max(start - margin, 0), min(start + block + margin, frames)
-    magnitude = _magnitude(audio[first * ft.HOP : last * ft.HOP], bins, tuning)
+    magnitude = _magnitude(audio[first * ft.HOP : last * ft.HOP] * np.float32(gain), bins, tuning)
     end = min(start + block, frames)
     result[start:end] = np.log1p(COMPRESSION * magnitude[start - first : end - first])
     if report is not None:

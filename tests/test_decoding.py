@@ -121,6 +121,64 @@ def test_range_presets_move_by_octaves():
     assert decoding.notes_from_prediction(predicted(wide), lowest=lowest, highest=highest).pitch.tolist() == expected
 
 
+def unsure(notes: Notes, higher: list[int], margin: float) -> decoding.Prediction:
+  """The notes, but those in `higher` are by `margin` nats a frame rather an octave higher."""
+  prediction = predicted(notes)
+  for i in higher:
+    frames = slice(int(notes.onset[i] * 80), int(notes.offset[i] * 80))
+    prediction.pitch_logits[frames, notes.pitch[i] + 12 - features.LOWEST_PITCH] = 6.0 + margin
+  return prediction
+
+
+WALK = line((0.5, 0.75, 33), (0.75, 1.0, 35), (1.0, 1.25, 36), (1.25, 1.5, 38), (1.5, 1.75, 40))
+
+
+def test_an_octave_that_the_network_is_unsure_of_is_the_line_s():
+  found = decoding.notes_from_prediction(unsure(WALK, [1, 3], 0.05))
+  assert found.pitch.tolist() == WALK.pitch.tolist()
+  apart = decoding.notes_from_prediction(unsure(WALK, [1, 3], 0.05), jump_cost=0.0)
+  assert apart.pitch.tolist() == [33, 47, 36, 50, 40]
+  np.testing.assert_array_equal(found.onset, apart.onset)
+
+
+def test_an_octave_that_it_is_sure_of_is_played():
+  found = decoding.notes_from_prediction(unsure(WALK, [1, 3], 2.0))
+  assert found.pitch.tolist() == [33, 47, 36, 50, 40]
+
+
+def test_after_a_rest_a_line_begins_anywhere():
+  apart = line((0.5, 0.75, 33), (2.5, 2.75, 33), (2.75, 3.0, 35))
+  assert decoding.notes_from_prediction(unsure(apart, [1, 2], 0.05)).pitch.tolist() == [33, 45, 47]
+  near = line((0.5, 0.75, 33), (1.5, 1.75, 33), (1.75, 2.0, 35))
+  assert decoding.notes_from_prediction(unsure(near, [1, 2], 0.05)).pitch.tolist() == [33, 33, 35]
+
+
+def test_octaves_of_random_lines_keep_their_pitch_classes():
+  random = np.random.default_rng(2)
+  logits = np.repeat(random.normal(0, 1, (400, 46)), 10, axis=0).astype(np.float32)
+  logits[:, features.NO_PITCH] = -9
+  prediction = decoding.Prediction(np.zeros((4000, 144)), logits, random.random(4000) ** 4, random.random(4000))
+  before, after = (decoding.notes_from_prediction(prediction, 0.2, jump_cost=cost) for cost in (0.0, decoding.JUMP_COST))
+  np.testing.assert_array_equal(before.pitch % 12, after.pitch % 12)
+  np.testing.assert_array_equal(before.onset, after.onset)
+  jumps = lambda notes: int((np.abs(np.diff(notes.pitch)) > decoding.JUMP).sum())  # noqa: E731
+  assert jumps(after) < jumps(before)
+  assert after.pitch.min() >= features.LOWEST_PITCH and after.pitch.max() <= features.HIGHEST_PITCH
+
+
+def test_a_note_rings_while_the_network_is_torn_between_pitches():
+  prediction = predicted(line((0.5, 1.0, 40)))
+  torn = slice(60, 76)  # silence is the likeliest of all, the pitches together are likelier
+  prediction.pitch_logits[torn] = -5.0
+  prediction.pitch_logits[torn, features.NO_PITCH] = 1.0
+  prediction.pitch_logits[torn, [15, 17, 19]] = 0.5
+  cut = decoding.notes_from_prediction(prediction, longest_ring=0)
+  np.testing.assert_allclose(cut.offset, 60 / 80)
+  np.testing.assert_allclose(decoding.notes_from_prediction(prediction).offset, (60 + decoding.LONGEST_RING) / 80)
+  prediction.pitch_logits[torn, features.NO_PITCH] = 3.0
+  np.testing.assert_allclose(decoding.notes_from_prediction(prediction).offset, 60 / 80)
+
+
 def test_velocity_follows_level():
   quiet = decoding.notes_from_prediction(predicted(LINE, level=0.5)).velocity
   loud = decoding.notes_from_prediction(predicted(LINE, level=0.8)).velocity

@@ -1,8 +1,10 @@
 """The command `python -m bassnet_jax.generate`, with a model that plays eighth notes where z says."""
 
+import io
 import json
 import os
 
+import matplotlib.image
 import numpy as np
 import pytest
 import soundfile
@@ -37,6 +39,9 @@ class EighthNotes:
     logits[np.arange(frames), classes] = 5.0
     bass = np.random.default_rng(0).random((frames, features.BASS_BINS), dtype=np.float32)
     return Prediction(bass, logits, 0.9 * onset.astype(np.float32), np.full(frames, 0.7, dtype=np.float32))
+
+  def predict(self, mix, z):
+    return self.decode(self.encode_mix(mix), z)
 
   def posterior(self, mix, bass):
     return np.full((len(mix), 2), 3.0), np.ones((len(mix), 2))
@@ -155,6 +160,74 @@ def test_trajectory_strings_and_bpm(folder, capsys):
   )
 
 
+def test_seconds_are_the_same_part_of_the_whole(folder, capsys):
+  """Outputs begin and end with the input; in the range the notes are those of the whole song, outside there is silence."""
+  whole = generate.generate(EighthNotes(), 'song.wav', (2, 0))
+  code, _, err = run(capsys, '--z=2,0', '--seconds=0:01-2')
+  assert (code, err) == (0, '')
+  bass, rate = soundfile.read('out/bass.wav')
+  assert bass.shape == (3 * 44_100,)
+  expected = whole.notes.where((whole.notes.onset >= 1.0) & (whole.notes.onset < 2.0))
+  np.testing.assert_allclose(midi_export.read_notes('out/bass.mid').onset, expected.onset, atol=0.002)
+  assert len(expected) == 4
+  assert np.abs(bass[: int(0.99 * rate)]).max() == 0 and np.abs(bass[int(2.04 * rate) :]).max() == 0
+  middle = slice(int(1.1 * rate), int(1.9 * rate))
+  assert np.abs(bass[middle] - whole.bass_audio[middle]).max() < 1e-3 and np.abs(bass[middle]).max() > 0.01
+  to_the_end = generate.generate(EighthNotes(), 'song.wav', seconds=(2.5, np.inf), audio=False)
+  assert to_the_end.notes.onset.tolist() == [2.5, 2.75] and to_the_end.bass_audio is None
+
+
+def test_quantisation_can_be_undone(folder, capsys):
+  clear = generate.generate(EighthNotes(), 'song.wav')
+  code, _, err = run(capsys, '--bpm=70', '--quantize=1/8')
+  assert (code, err) == (0, '')
+  assert sorted(os.listdir('out')) == sorted([*export.FILES, export.PLAYED_MIDI])
+  played, moved = (midi_export.read_notes(f'out/{name}') for name in (export.PLAYED_MIDI, export.MIDI))
+  np.testing.assert_allclose(played.onset, clear.notes.onset, atol=0.002)
+  eighth = 60 / 70 / 2
+  np.testing.assert_allclose(moved.onset, np.round(moved.onset / eighth) * eighth, atol=0.002)
+  assert np.abs(moved.onset - np.round(moved.onset / 0.25) * 0.25).max() > 0.05
+  with open('out/notes.json') as file:
+    kept = json.load(file)
+  np.testing.assert_allclose([note['onset'] for note in kept['notes']], clear.notes.onset, atol=1e-5)
+  assert len(kept['quantized']) == len(moved) < len(kept['notes']) and kept['notes'][0]['name'] == 'E2'
+  assert run(capsys, '--overwrite')[0] == 0
+  assert sorted(os.listdir('out')) == sorted(export.FILES), 'the unquantised copy of an earlier run is left'
+  with open('out/notes.json') as file:
+    assert json.load(file)['quantized'] is None
+
+
+def test_octaves_come_before_the_range(folder):
+  assert set(generate.generate(EighthNotes(), 'song.wav', octaves=-1).notes.pitch.tolist()) == {28}
+  assert set(generate.generate(EighthNotes(), 'song.wav', octaves=1, strings='4-string').notes.pitch.tolist()) == {52}
+  assert set(generate.generate(EighthNotes(), 'song.wav', octaves=-2, strings='4-string').notes.pitch.tolist()) == {28}
+
+
+def test_a_soundfont_plays_at_the_predicted_level(folder, capsys):
+  pytest.importorskip('tinysoundfont')
+  from data_pipeline import rendering
+
+  plain = generate.generate(EighthNotes(), 'song.wav')
+  code, _, err = run(capsys, f'--soundfont={rendering.default_soundfont()}', '--program=38')
+  assert (code, err) == (0, '')
+  bass, rate = soundfile.read('out/bass.wav')
+  assert bass.shape == plain.bass_audio.shape and rate == 44_100
+  assert abs(20 * np.log10(np.sqrt(np.mean(bass**2)) / np.sqrt(np.mean(plain.bass_audio**2)))) < 1.0
+  assert set(midi_export.read_notes('out/bass.mid').program.tolist()) == {38}
+  with open('out/settings.json') as file:
+    assert json.load(file)['soundfont']['program'] == 38
+
+
+def test_a_notebook_gets_audio_notes_and_a_picture(folder):
+  made = generate.generate(EighthNotes(), 'song.wav', (1, 0))
+  assert made.bass_audio.shape == (3 * 44_100,) and made.mix_audio.shape == (3 * 44_100, 2) and made.files == {}
+  assert made.notes.pitch.tolist() == [41] * 12 and len(made.prediction.onset) == len(made.z) == 241
+  assert made._repr_png_() == made.picture()
+  picture = matplotlib.image.imread(io.BytesIO(made.picture()))
+  assert picture.shape[1] == 1500 and picture.std() > 0.05
+  assert made.picture(longest=1.0) != made.picture()
+
+
 def test_style_of_another_song(folder, capsys):
   save('style_mix.wav', chords(2.0, 16_000), 16_000)
   save('style_bass.wav', chords(2.0, 16_000), 16_000)
@@ -218,6 +291,18 @@ def test_bad_inputs(folder, capsys, source, says):
     (['--bass_level=3'], 'bass level is 3'),
     (['--strings=7-string'], '4-string, 5-string, full'),
     (['--bpm=0'], 'beats a minute'),
+    (['--bpm=90', '--tempo_map=song.mid'], 'not both'),
+    (['--tempo_map=missing.mid'], 'missing.mid'),
+    (['--tempo_map=song.wav'], 'not a readable MIDI file'),
+    (['--seconds=5-4'], 'from 5 to 4'),
+    (['--seconds=now'], 'expected start-end'),
+    (['--seconds=nan-4'], 'expected start-end'),
+    (['--seconds=1:10-'], 'the input ends at 0:03'),
+    (['--quantize=1/5'], '1/16t'),
+    (['--octave=7'], 'octave shift is 7'),
+    (['--program=3'], '--soundfont'),
+    (['--soundfont=missing.sf2'], 'missing.sf2'),
+    (['--soundfont=song.wav'], 'not a SoundFont'),
     (['--timbre=dull'], 'timbre'),
     (['--unknown=1'], 'unknown'),
     (['another.wav'], 'not a flag'),

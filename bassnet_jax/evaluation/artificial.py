@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bassnet_jax import decoding
+from bassnet_jax.decoding import Prediction
 from bassnet_jax.evaluation import metrics
 from bassnet_jax.evaluation.music import bootstrap_interval
 from bassnet_jax.trained import MixCode, TrainedModel
@@ -158,7 +159,12 @@ def stability_interval(songs: Sequence[EncodedSong], resamples: int = 2000, seed
 
 def play(model: TrainedModel, code: MixCode, z: np.ndarray, threshold: float) -> Notes:
   """The notes at a latent position, or along a path [frames, 2]."""
-  return decoding.notes_from_prediction(model.decode(code, z), threshold)
+  return notes_of(model.decode(code, z), threshold)
+
+
+def notes_of(prediction: Prediction, threshold: float) -> Notes:
+  """The notes, each octave for itself: here the truth is a rule of single notes, and a line's taste for small steps has no say."""
+  return decoding.notes_from_prediction(prediction, threshold, jump_cost=0.0)
 
 
 def choose_threshold(model: TrainedModel, songs: Sequence[EncodedSong], where: np.ndarray) -> float:
@@ -166,7 +172,7 @@ def choose_threshold(model: TrainedModel, songs: Sequence[EncodedSong], where: n
   predictions = [model.decode(song.code, where[song.features.pattern]) for song in songs]
 
   def score(threshold: float) -> float:
-    lines = [decoding.notes_from_prediction(prediction, threshold) for prediction in predictions]
+    lines = [notes_of(prediction, threshold) for prediction in predictions]
     return float(np.mean([metrics.note_f1(line, song.features.notes) for line, song in zip(lines, songs, strict=True)]))
 
   return max(THRESHOLDS, key=lambda threshold: (score(threshold), -abs(threshold - 0.5)))

@@ -1,0 +1,159 @@
+"""Measures generation as a user meets it: `python -m bassnet_jax.generate_benchmark --json=FILE`.
+
+A made-up song of four minutes and one of an hour (44.1 kHz, stereo, FLAC) go through `python -m bassnet_jax.generate`, each in a process
+of its own, with what is compiled kept nowhere: seconds and peak memory of the whole process, beside the aims. The network alone is
+measured in a further process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from absl import flags
+
+_RATE = 44_100
+_BLOCK_SECONDS = 30
+AIMS = {
+  'generate.4min.seconds': ('at most', 10.0),
+  'network.times_realtime': ('at least', 200.0),
+  'generate.60min.peak_memory_mib': ('at most', 2048.0),
+}
+"""Public figure -> what it should be."""
+_NETWORK = """
+import sys, time
+import numpy as np
+from bassnet_jax import packaged, trained
+model = trained.load(sys.argv[1] or packaged.path())
+model.warm_up()
+frames = 240 * 80
+mix = np.random.default_rng(0).gamma(1, 0.5, (frames, 192)).astype(np.float32)
+times = []
+for _ in range(5):
+  begin = time.perf_counter()
+  model.predict(mix, np.zeros(2))
+  times.append(time.perf_counter() - begin)
+print(240 / sorted(times)[2])
+"""
+
+
+_LAUNCHER = """
+import json, os, subprocess, sys, time
+begin = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=sys.stderr)
+_, status, usage = os.wait4(process.pid, 0)
+print(json.dumps([os.waitstatus_to_exitcode(status), time.perf_counter() - begin, usage.ru_maxrss]))
+"""
+"""Starts a command from a small process: Linux counts the memory of whoever starts one among that process's own peak."""
+
+
+def made_up_song(seconds: float, seed: int = 0) -> Iterator[np.ndarray]:
+  """Chords that change every two seconds with a noise on every beat, 120 a minute: [samples, 2] float32, half a minute a time."""
+  random = np.random.default_rng(seed)
+  total = round(seconds * _RATE)
+  roots = random.integers(45, 57, int(seconds / 2) + 1)
+  for start in range(0, total, _BLOCK_SECONDS * _RATE):
+    clock = np.arange(start, min(start + _BLOCK_SECONDS * _RATE, total)) / _RATE
+    audio = random.normal(0, 0.5, len(clock)) * np.exp(-40 * (clock % 0.5))
+    hertz = 440 * 2 ** ((roots[(clock / 2).astype(int)] - 69) / 12)
+    for interval in (0, 4, 7):
+      audio += np.sin(2 * np.pi * hertz * 2 ** (interval / 12) * clock) * np.exp(-2 * (clock % 0.5))
+    yield np.repeat((0.1 * audio)[:, None], 2, axis=1).astype(np.float32)
+
+
+def write_song(path: str, seconds: float) -> None:
+  """The song as FLAC."""
+  import soundfile
+
+  with soundfile.SoundFile(path, 'w', _RATE, 2, format='FLAC') as file:
+    for block in made_up_song(seconds):
+      file.write(block)
+
+
+def run(command: Sequence[str]) -> tuple[float, float, str]:
+  """Seconds, peak memory in MiB, and output of a command in a process of its own.
+
+  Raises:
+    RuntimeError: it failed; the message ends with what it said.
+  """
+  environment = {name: value for name, value in os.environ.items() if name != 'JAX_COMPILATION_CACHE_DIR'}
+  with tempfile.TemporaryFile('w+') as said:
+    launcher = [sys.executable, '-c', _LAUNCHER, *command]
+    done = subprocess.run(launcher, stdout=subprocess.PIPE, stderr=said, env=environment, text=True, check=True)
+    said.seek(0)
+    output = said.read()
+  code, seconds, memory = json.loads(done.stdout)
+  if code:
+    raise RuntimeError(f'{" ".join(command)[:200]} failed: {output[-2000:]}')
+  # macOS counts in bytes, Linux in KiB.
+  return seconds, memory / (1 << 20 if sys.platform == 'darwin' else 1 << 10), output
+
+
+def measure(checkpoint: str | None, minutes: Sequence[float], say=print) -> dict[str, float]:
+  """All figures, by their public keys."""
+  figures: dict[str, float] = {}
+  _, _, said = run([sys.executable, '-c', _NETWORK, checkpoint or ''])
+  figures['network.times_realtime'] = float(said.split()[-1])
+  with tempfile.TemporaryDirectory() as folder:
+    for length in minutes:
+      song = os.path.join(folder, 'song.flac')
+      write_song(song, 60 * length)
+      output = os.path.join(folder, f'out{length:g}')
+      command = [sys.executable, '-m', 'bassnet_jax.generate', '--onset_threshold=0.05', f'--input={song}', f'--output={output}']
+      seconds, memory, said = run([*command, f'--checkpoint={checkpoint}'] if checkpoint else command)
+      say(said.rstrip())
+      figures[f'generate.{length:g}min.seconds'] = seconds
+      figures[f'generate.{length:g}min.times_realtime'] = 60 * length / seconds
+      figures[f'generate.{length:g}min.peak_memory_mib'] = memory
+  return figures
+
+
+def _define_flags() -> flags.FlagValues:
+  """The command's flags, in a set of their own: other commands of this package use the same names in one process."""
+  defined = flags.FlagValues()
+  flags.DEFINE_string('checkpoint', None, "workdir of a training run (default: the package's model)", flag_values=defined)
+  flags.DEFINE_list('minutes', ['4', '60'], 'lengths of the songs', flag_values=defined)
+  flags.DEFINE_string('json', None, 'also write the figures to this file', flag_values=defined)
+  flags.DEFINE_bool('help', False, 'show this text', flag_values=defined)
+  return defined
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+  """Runs the command.
+
+  Args:
+    arguments: program name and flags; default: the process's own.
+
+  Returns:
+    Exit code: 0, or 2 where something can't be measured (one line on stderr).
+  """
+  defined = _define_flags()
+  try:
+    rest = defined(list(sys.argv if arguments is None else arguments))[1:]
+    if defined.help:
+      print(f'{__doc__}\n{defined.get_help()}')
+      return 0
+    if rest:
+      raise ValueError(f"'{rest[0]}' is not a flag")
+    minutes = [float(length) for length in defined.minutes]
+    figures = measure(defined.checkpoint, minutes)
+  except (ValueError, RuntimeError, flags.Error, OSError) as error:
+    print(f'error: {error}', file=sys.stderr)
+    return 2
+  for name, value in figures.items():
+    direction, aim = AIMS.get(name, ('', 0.0))
+    print(f'{name:<36}{value:>10.1f}' + (f'   aim: {direction} {aim:g}' if direction else ''))
+  if defined.json:
+    with open(defined.json + '.tmp', 'w') as file:
+      json.dump(figures, file, indent=1)
+    os.replace(defined.json + '.tmp', defined.json)
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main())
