@@ -63,6 +63,16 @@ def default_soundfont() -> str:
   return path
 
 
+def check_soundfont(path: str) -> None:
+  """Raises ValueError: no SoundFont 2 file; what was found and what to do."""
+  if not os.path.isfile(path):
+    raise ValueError(f'{path}: no such file; a General MIDI SoundFont (.sf2) is expected')
+  with open(path, 'rb') as file:
+    head = file.read(12)
+  if head[:4] != b'RIFF' or head[8:] != b'sfbk':
+    raise ValueError(f'{path}: not a SoundFont 2 file (it begins with {head!r}); a General MIDI .sf2 is expected, not .sf3 or .sfz')
+
+
 def _synthesizer(soundfont: str):
   """A new synthesizer with a SoundFont loaded (15 ms). A used one remembers rounding errors: not bit-identical."""
   try:

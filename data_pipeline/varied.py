@@ -10,11 +10,11 @@ import numpy as np
 
 from data_pipeline import audio_variants, extraction, front_end
 from data_pipeline import features as ft
+from data_pipeline.catalogue import VARIANT_MARK
 from data_pipeline.notes import Notes, merge
 from data_pipeline.rendering import Instruments
 from data_pipeline.song import RenderedSource, SkipSong, Song, SongKey, Source, Stem, StemSource
 
-_MARK = '.v'
 FAMILIES = (
   (0, 1, 2, 3),  # pianos
   (4, 5, 6, 7),  # electric pianos, harpsichord, clavinet
@@ -54,12 +54,12 @@ class Varied:
   def songs(self) -> Sequence[SongKey]:
     """Every variant. Validation and test songs have none: they are judged as they are."""
     plain = [key for key in self.source.songs() if key.split == 'train']
-    return [SongKey(f'{key.id}{_MARK}{number}', key.split) for key in plain for number in range(1, self.count + 1)]
+    return [SongKey(f'{key.id}{VARIANT_MARK}{number}', key.split) for key in plain for number in range(1, self.count + 1)]
 
   def load(self, key: SongKey) -> Song:
     """Makes one variant. Raises SkipSong as the source."""
-    plain, number = plain_id(key.id), int(key.id.rpartition(_MARK)[2])
-    rng = np.random.default_rng([zlib.crc32(plain.encode()), number])
+    plain, _, number = key.id.rpartition(VARIANT_MARK)
+    rng = np.random.default_rng([zlib.crc32(plain.encode()), int(number)])
     song, stems = self._stems(SongKey(plain, key.split), rng)
     extraction.check_song(song)
     try:
@@ -93,12 +93,6 @@ class Varied:
       return self.source.load(key), self.source.load_rendered(key, draw_instruments(rng, self.soundfonts)).stems
     song = self.source.load_stems(key) if isinstance(self.source, StemSource) else self.source.load(key)
     return song, song.stems
-
-
-def plain_id(song_id: str) -> str:
-  """The id of the song of which this is a variant; any other id as it is."""
-  name, mark, number = song_id.rpartition(_MARK)
-  return name if mark and number.isdigit() else song_id
 
 
 def draw_instruments(rng: np.random.Generator, soundfonts: Sequence[str] = ()) -> Instruments:
