@@ -1,8 +1,16 @@
-"""Further versions of a source's training songs: other players, a part of them, another balance, another sound, another tuning."""
+"""Further versions of a source's training songs: other players, a part of them, another balance, another sound, another tuning.
+
+`python -m data_pipeline.varied --songs=4` prints what a variant costs.
+"""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
+import os
+import sys
+import tempfile
+import time
 import zlib
 from collections.abc import Sequence
 
@@ -127,3 +135,51 @@ def _balanced(stems: Sequence[Stem], rng: np.random.Generator) -> tuple[list[Ste
 
 def _stretched(notes: Notes | None, factor: float) -> Notes | None:
   return None if notes is None else dataclasses.replace(notes, onset=notes.onset * factor, offset=notes.offset * factor)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+  """Prints what variants of songs of the open band cost, beside the plain songs and beside stems that are stored apart."""
+  from data_pipeline.sources.open_band import OpenBand
+
+  parser = argparse.ArgumentParser(prog='python -m data_pipeline.varied', description='Size and speed of variants, on one core.')
+  parser.add_argument('--songs', type=int, default=4, help='songs of the open band, one variant of each')
+  count = parser.parse_args(arguments).songs
+  plain, source = OpenBand(), Varied(OpenBand(), count=1)
+  keys = source.songs()[:count]
+  _cost(plain, [plain.songs()[0]])  # librosa compiles on first use
+  seconds = {}
+  for name, of, chosen in (('plain', plain, [key for key in plain.songs() if key.split == 'train'][:count]), ('variant', source, keys)):
+    minutes, loading, analysing, size = _cost(of, chosen)
+    seconds[name] = loading + analysing
+    print(
+      f'{name:<8} song: {size / minutes / 1e6:.2f} MB a minute of music; {60 * minutes / seconds[name]:.0f} times real time '
+      f'({loading / minutes:.2f} s a minute to make it, {analysing / minutes:.2f} s for its features)'
+    )
+  stems = float(np.mean([len(plain.load_rendered(key, Instruments()).stems) for key in plain.songs()[:count]]))
+  # Magnitudes of stems don't add up to those of their mix: what is stored apart must be complex.
+  apart = stems * ft.FRAME_RATE * 60 * ft.MIX_BINS * 2 * np.dtype(np.float16).itemsize
+  print(f'stems apart: {apart / 1e6:.2f} MB a minute of music ({stems:.1f} stems, complex), without any effect that is not linear')
+  return 0
+
+
+def _cost(source: Source, keys: Sequence[SongKey]) -> tuple[float, float, float, int]:
+  """Minutes of music, seconds of computing to load it and for its features, and bytes of the feature files."""
+  minutes = loading = analysing = 0.0
+  size = 0
+  with tempfile.TemporaryDirectory() as folder:
+    for key in keys:
+      begin = time.process_time()
+      song = source.load(key)
+      loaded = time.process_time()
+      features = extraction.features_of(song)
+      analysing += time.process_time() - loaded
+      loading += loaded - begin
+      path = os.path.join(folder, 'song.npz')
+      ft.save(features, path)
+      size += os.path.getsize(path)
+      minutes += features.seconds / 60
+  return minutes, loading, analysing, size
+
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -24,8 +24,8 @@ from data_pipeline.varied import Varied
 
 RATE = ft.SAMPLE_RATE
 SECONDS = 5
-TONES = (330.0, 440.0, 660.0, 880.0)
-"""Hz of the stems' tones, all of them E or A."""
+TONES = (329.63, 440.0, 739.99, 987.77)
+"""Hz of the stems' tones, none of which distortion makes of the others."""
 
 
 def tone(hertz: float, seconds: float = SECONDS) -> np.ndarray:
@@ -61,12 +61,9 @@ class FourStems:
 def heard(audio: np.ndarray, cents: float) -> set[int]:
   """Which of the stems' tones stand out of a mix that is detuned."""
   spectrum = np.abs(np.fft.rfft(audio[: 4 * RATE] * np.hanning(4 * RATE)))
-  found = set()
-  for i, hertz in enumerate(TONES):
-    near = round(4 * hertz * 2 ** (cents / 1200))
-    if spectrum[near - 4 : near + 5].max() > 50 * np.median(spectrum[near - 60 : near + 61]):
-      found.add(i)
-  return found
+  places = [round(4 * hertz * 2 ** (cents / 1200)) for hertz in TONES]
+  peaks = [spectrum[place - 4 : place + 5].max() for place in places]
+  return {i for i, peak in enumerate(peaks) if peak > 0.03 * max(peaks)}
 
 
 def test_training_songs_alone_have_variants():
