@@ -52,7 +52,7 @@ def measure(
   keys = sorted((key for key in source.songs() if key.split == split), key=lambda key: key.id)
   found = []
   with Progress(len(keys), 'rendering', 'pieces') as progress:
-    # A few more than are wanted are rendered at a time: some can't be used.
+    # Some can't be used: until there are as many as wanted, the next ones are tried.
     while keys and (not songs or len(found) < songs):
       batch = keys[: songs - len(found)] if songs else keys
       keys = keys[len(batch) :]
@@ -130,10 +130,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if rest or not defined.checkpoint:
       raise ValueError(f"'{rest[0]}' is not a flag" if rest else 'give --checkpoint=WORKDIR, the --workdir of a training run')
     folder = defined.output or os.path.join(defined.checkpoint[0], 'robustness')
-    os.makedirs(folder, exist_ok=True)
     found = measure(
       defined.checkpoint, defined.dataset, defined.split, defined.soundfont, defined.manual_dir, defined.songs, defined.workers
     )
+    os.makedirs(folder, exist_ok=True)  # only now: a checkpoint's folder that isn't there must not come to be
     write_json(os.path.join(folder, 'robustness.json'), found)
     write_text(os.path.join(folder, 'robustness.md'), text(found))
     print(f'{text(found)}\nwritten: {os.path.join(folder, "robustness.md")}, robustness.json', flush=True)
