@@ -136,10 +136,11 @@ def measure(model, paths: Sequence[str]) -> np.ndarray:
 
 def _feature_files(experiment, data_dir: str, most: int) -> list[str]:
   """Feature files of training songs of a run's datasets, at most `most`, spread over all of them."""
-  from data_pipeline import extraction
+  from data_pipeline import catalogue, extraction
 
   found = []
-  for dataset in experiment.data.datasets:
+  plain = [name for name in experiment.data.datasets if catalogue.plain_name(name) == name]
+  for dataset in plain or experiment.data.datasets:
     directory = extraction.folder(data_dir, *dataset.split('/'))
     summary = os.path.join(directory, 'summary.json')
     if not storage.exists(summary):

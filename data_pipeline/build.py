@@ -27,7 +27,13 @@ def tfds_folder(name: str, data_dir: str) -> str:
 
 
 def build(
-  name: str, data_dir: str, manual_dir: str | None = None, workers: int | None = None, tfds_files: bool = True
+  name: str,
+  data_dir: str,
+  manual_dir: str | None = None,
+  workers: int | None = None,
+  tfds_files: bool = True,
+  variants: int | None = None,
+  soundfonts: tuple[str, ...] = (),
 ) -> extraction.Summary:
   """Builds what is missing of 'dataset/configuration'; both stages go on where they were stopped.
 
@@ -36,6 +42,7 @@ def build(
     manual_dir: the user's own corpus, where the configuration reads one.
     workers: processes of stage 1; default: one a core.
     tfds_files: False: stage 1 only (all that the `resident` input needs; no tensorflow).
+    variants, soundfonts: of a configuration of variants, see `catalogue.source`.
 
   Raises:
     ValueError: with what to do, if the source can't be used.
@@ -43,8 +50,8 @@ def build(
   dataset, config = catalogue.parse(name)
   directory = extraction.folder(data_dir, dataset, config)
   summary = extraction.load_summary(directory, missing_ok=True)
-  if summary is None:
-    source = catalogue.source(name, manual_dir)
+  if summary is None or variants is not None or soundfonts:  # what is asked for must be what was built
+    source = catalogue.source(name, manual_dir, variants, soundfonts)
     if not storage.is_folder(directory):  # what was begun has been checked
       survey.check_before(source, data_dir, tfds_files)
     summary = extraction.extract(source, directory, workers)
@@ -64,14 +71,16 @@ def build(
   return summary
 
 
-def dry_run(name: str, data_dir: str, manual_dir: str | None = None, workers: int | None = None) -> survey.Survey:
+def dry_run(
+  name: str, data_dir: str, manual_dir: str | None = None, workers: int | None = None, variants: int | None = None
+) -> survey.Survey:
   """Reads every song of 'dataset/configuration' as a build does, says what would become of it, and writes nothing.
 
   Raises:
     ValueError: with what to do, if the source can't be used.
   """
   catalogue.parse(name)
-  found = survey.examine(catalogue.source(name, manual_dir), workers)
+  found = survey.examine(catalogue.source(name, manual_dir, variants), workers)
   print(found.table())
   needed = survey.bytes_needed(found.seconds)
   if storage.is_remote(data_dir):
@@ -88,10 +97,12 @@ def main(_) -> None:
   try:
     name = f'{_DATASET.value}/{_CONFIG.value}'
     if _DRY_RUN.value:
-      dry_run(name, storage.absolute(_DATA_DIR.value), _MANUAL_DIR.value, _WORKERS.value)
+      dry_run(name, storage.absolute(_DATA_DIR.value), _MANUAL_DIR.value, _WORKERS.value, _VARIANTS.value)
       return
     storage.check(_DATA_DIR.value)
-    summary = build(name, storage.absolute(_DATA_DIR.value), _MANUAL_DIR.value, _WORKERS.value, _TFDS.value)
+    fonts = tuple(_SOUNDFONTS.value)
+    data_dir = storage.absolute(_DATA_DIR.value)
+    summary = build(name, data_dir, _MANUAL_DIR.value, _WORKERS.value, _TFDS.value, _VARIANTS.value, fonts)
   except (ValueError, FileNotFoundError, ModuleNotFoundError, OSError) as error:
     print(f'error: {error}', file=sys.stderr)
     sys.exit(2)
@@ -107,5 +118,7 @@ if __name__ == '__main__':
   _MANUAL_DIR = flags.DEFINE_string('manual_dir', None, 'Your own corpus, for configurations that read one.')
   _WORKERS = flags.DEFINE_integer('workers', None, 'Processes; default: one a core.')
   _TFDS = flags.DEFINE_bool('tfds', True, 'Also pack the features into TFDS files; --notfds needs no tensorflow.')
+  _VARIANTS = flags.DEFINE_integer('variants', None, 'Variants of a song, with a configuration of variants (open_variants); default: 3.')
+  _SOUNDFONTS = flags.DEFINE_list('soundfonts', [], 'General MIDI .sf2 files that play a part of the variants of rendered songs.')
   _DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Only say what would be used, and what skipped and why.')
   app.run(main)

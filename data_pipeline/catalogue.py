@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 from collections.abc import Callable
 
+from data_pipeline import rendering
 from data_pipeline.song import Source
 
 
@@ -95,6 +97,14 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
   },
 }
 
+_VARIANTS = '_variants'
+VARIANT_MARK = '.v'
+"""Between a song's id and the number of its variant."""
+_VARIED = tuple(name for name in DESCRIPTIONS['bassnet_pop_rock'] if not name.startswith('open_'))
+DESCRIPTIONS['bassnet_pop_rock'] |= {
+  f'{name}{_VARIANTS}': f'The training songs of {name} in other versions: players, balance, sound and tuning vary.' for name in _VARIED
+}
+
 _SOURCES: dict[str, dict[str, Callable[[str | None], Source]]] = {
   'bassnet_artificial': {name: _artificial(name) for name in DESCRIPTIONS['bassnet_artificial']},
   'bassnet_pop_rock': {
@@ -132,12 +142,37 @@ def parse(name: str) -> tuple[str, str]:
   return dataset, config
 
 
-def source(name: str, manual_dir: str | None = None) -> Source:
+def plain_name(name: str) -> str:
+  """The dataset of whose songs a dataset holds variants; any other as it is."""
+  return name.removesuffix(_VARIANTS)
+
+
+def plain_song(name: str, song_id: str) -> str:
+  """The id of the song of which a song of this dataset is a variant; any other as it is."""
+  return song_id if plain_name(name) == name else song_id.rpartition(VARIANT_MARK)[0]
+
+
+def source(name: str, manual_dir: str | None = None, variants: int | None = None, soundfonts: tuple[str, ...] = ()) -> Source:
   """The source of 'dataset/configuration'.
+
+  Args:
+    manual_dir: the user's own corpus, where the configuration reads one.
+    variants, soundfonts: settings of a configuration of variants, see `data_pipeline.varied.Varied`; default: its own.
 
   Raises:
     UnknownDatasetError: there is none of that name.
-    ValueError: it needs `manual_dir`.
+    ValueError: it needs `manual_dir`, or has no variants; or there is no such SoundFont.
   """
   dataset, config = parse(name)
-  return _SOURCES[dataset][config](manual_dir)
+  if plain_name(config) == config:
+    if variants is not None or soundfonts:
+      raise ValueError(f'{name} has no variants to set; {name}{_VARIANTS} does')
+    return _SOURCES[dataset][config](manual_dir)
+  from data_pipeline.varied import Varied
+
+  if variants is not None and variants < 1:
+    raise ValueError(f'{name} with {variants} variants of a song would be empty; give 1 or more')
+  for path in soundfonts:
+    rendering.check_soundfont(path)
+  made = Varied(_SOURCES[dataset][plain_name(config)](manual_dir), soundfonts=tuple(os.path.abspath(path) for path in soundfonts))
+  return made if variants is None else dataclasses.replace(made, count=variants)

@@ -13,8 +13,8 @@ import numpy as np
 
 from data_pipeline import rendering
 from data_pipeline.notes import DRUMS, Notes, monophonic
-from data_pipeline.rendering import DRUM_CHANNEL, Event
-from data_pipeline.song import SkipSong, Song, SongKey
+from data_pipeline.rendering import DRUM_CHANNEL, Event, Instruments
+from data_pipeline.song import SkipSong, Song, SongKey, Stem
 
 BASS_PROGRAMS = range(32, 40)
 """General MIDI's basses: acoustic, finger, pick, fretless, two slapped, two synthetic."""
@@ -95,6 +95,7 @@ class BassSplit:
     bass_notes: one at a time, moved by `octaves`.
     bass_events: make the bass's audio: the very notes of `bass_notes` with their channel's controls and bends.
     mix_notes, mix_events: the same of everything but bass parts.
+    mix_channel: [mix notes] int64, 0..15.
     octaves: whole octaves by which the bass was moved.
   """
 
@@ -102,6 +103,7 @@ class BassSplit:
   bass_events: tuple[Event, ...]
   mix_notes: Notes
   mix_events: tuple[Event, ...]
+  mix_channel: np.ndarray
   octaves: int
 
 
@@ -181,6 +183,7 @@ def split_bass(piece: MidiPiece, rule: BassRule) -> BassSplit:
     bass_events=(*bass_events, *note_events(bass_notes, own_channel)),
     mix_notes=mix_notes,
     mix_events=(*piece.channel_events, *note_events(mix_notes, mix_channel)),
+    mix_channel=mix_channel,
     octaves=octaves,
   )
 
@@ -194,7 +197,13 @@ def note_events(notes: Notes, channel: np.ndarray) -> list[Event]:
 
 
 def song_from_midi(
-  key: SongKey, source: bytes | str | os.PathLike, rule: BassRule, licence: str, credit: str, soundfont: str | None = None
+  key: SongKey,
+  source: bytes | str | os.PathLike,
+  rule: BassRule,
+  licence: str,
+  credit: str,
+  soundfont: str | None = None,
+  players: Instruments | None = None,
 ) -> Song:
   """Reads, takes apart and renders one piece.
 
@@ -204,14 +213,17 @@ def song_from_midi(
     rule: what the piece must have.
     licence, credit: go into the song.
     soundfont: path of a General MIDI .sf2, or None for the default.
+    players: of the mix, if others than the SoundFont's; then the song has its stems, one a channel.
 
   Raises:
     SkipSong: the file is unreadable, breaks `rule`, or its mix or bass is silent when played.
   """
   piece = read_piece(source)
   split = split_bass(piece, rule)
-  mix = rendering.render(split.mix_events, piece.seconds, soundfont)
-  bass = rendering.render(split.bass_events, piece.seconds, soundfont)
+  own = Instruments(soundfont)
+  stems = () if players is None else _stems(piece, split, players)
+  mix = sum(stem.audio for stem in stems) if stems else rendering.render(split.mix_events, piece.seconds, own)
+  bass = rendering.render(split.bass_events, piece.seconds, own)
   for name, audio in (('mix', mix), ('bass', bass)):
     if not np.abs(audio).max() > 1e-4:
       raise SkipSong(f'the {name} is silent when played: its volume is zero, or the SoundFont lacks its instruments')
@@ -224,7 +236,19 @@ def song_from_midi(
     notes=split.bass_notes,
     mix_notes=split.mix_notes,
     beats=piece.beats,
+    stems=stems,
   )
+
+
+def _stems(piece: MidiPiece, split: BassSplit, players: Instruments) -> tuple[Stem, ...]:
+  """The channels of the mix, one by one."""
+  stems = []
+  for channel in np.unique(split.mix_channel):
+    notes = split.mix_notes.where(split.mix_channel == channel)
+    events = [event for event in piece.channel_events if event.channel == channel]
+    played_on = np.full(len(notes), channel, dtype=np.int64)
+    stems.append(Stem(rendering.render([*events, *note_events(notes, played_on)], piece.seconds, players), notes))
+  return tuple(stems)
 
 
 def _parse(source: bytes | str | os.PathLike) -> mido.MidiFile:

@@ -34,6 +34,21 @@ class Event:
   b: int = 0
 
 
+@dataclasses.dataclass(frozen=True)
+class Instruments:
+  """Who plays.
+
+  Attributes:
+    soundfont: path of a General MIDI .sf2; None: `default_soundfont()`.
+    programs: (as written, as played) pairs; programs that aren't named are played as written.
+    kit: program of the drum kit: 0 standard, 8 room, 16 power, 24 electronic, 25 TR-808, 32 jazz, 40 brush.
+  """
+
+  soundfont: str | None = None
+  programs: tuple[tuple[int, int], ...] = ()
+  kit: int = 0
+
+
 # At one time: programs and controls first, then note ends, then note starts; a note struck again is thereby not cut off.
 _ORDER = {'program': 0, 'control': 1, 'bend': 1, 'off': 2, 'on': 3}
 
@@ -46,6 +61,16 @@ def default_soundfont() -> str:
   if not os.path.exists(path):
     raise FileNotFoundError(f'{path} is missing: pretty_midi 0.2.9 or later brings it; run `pip install --upgrade pretty_midi`')
   return path
+
+
+def check_soundfont(path: str) -> None:
+  """Raises ValueError: no SoundFont 2 file; what was found and what to do."""
+  if not os.path.isfile(path):
+    raise ValueError(f'{path}: no such file; a General MIDI SoundFont (.sf2) is expected')
+  with open(path, 'rb') as file:
+    head = file.read(12)
+  if head[:4] != b'RIFF' or head[8:] != b'sfbk':
+    raise ValueError(f'{path}: not a SoundFont 2 file (it begins with {head!r}); a General MIDI .sf2 is expected, not .sf3 or .sfz')
 
 
 def _synthesizer(soundfont: str):
@@ -61,20 +86,23 @@ def _synthesizer(soundfont: str):
   return synth, synth.sfload(soundfont, max_voices=256)
 
 
-def render(events: Sequence[Event], seconds: float, soundfont: str | None = None) -> np.ndarray:
+def render(events: Sequence[Event], seconds: float, instruments: Instruments | None = None) -> np.ndarray:
   """Renders events to mono audio, sample-accurately and deterministically.
 
   Args:
     events: in any order.
     seconds: length of the result; what sounds later is cut.
-    soundfont: path of a General MIDI .sf2; default: `default_soundfont()`.
+    instruments: who plays; default: the programs as written, by `default_soundfont()`.
 
   Returns:
     [samples] float32 at 16 kHz, dry, not normalised: renderings of disjoint channels add up to the rendering of all.
   """
-  synth, font = _synthesizer(soundfont or default_soundfont())
+  instruments = instruments or Instruments()
+  played = dict(instruments.programs)
+  synth, font = _synthesizer(instruments.soundfont or default_soundfont())
   for channel in range(16):
-    synth.program_select(channel, font, 128 if channel == DRUM_CHANNEL else 0, 0, channel == DRUM_CHANNEL)
+    drums = channel == DRUM_CHANNEL
+    synth.program_select(channel, font, 128 if drums else 0, instruments.kit if drums else played.get(0, 0), drums)
     for control, value in ((121, 0), (7, 100), (10, 64), (11, 127)):
       synth.control_change(channel, control, value)
     synth.pitchbend(channel, 8192)
@@ -97,7 +125,7 @@ def render(events: Sequence[Event], seconds: float, soundfont: str | None = None
     elif event.kind == 'bend':
       synth.pitchbend(event.channel, event.a)
     elif event.channel != DRUM_CHANNEL:
-      synth.program_select(event.channel, font, 0, event.a)
+      synth.program_select(event.channel, font, 0, played.get(event.a, event.a))
   if position < total:
     synth.generate_simple(total - position, buffer=memoryview(stereo[position:]).cast('B'))
   return stereo.mean(axis=1)

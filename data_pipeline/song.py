@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from data_pipeline.notes import Notes
+from data_pipeline.rendering import Instruments
 
 SPLITS = ('train', 'validation', 'test')
 
@@ -31,6 +32,19 @@ class SongKey:
 
 
 @dataclasses.dataclass(frozen=True)
+class Stem:
+  """A part of a mix: one instrument, or one file.
+
+  Attributes:
+    audio: [samples] float32, as it is in the mix.
+    notes: those that it plays, or None.
+  """
+
+  audio: np.ndarray
+  notes: Notes | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Song:
   """A mix without bass and its bass, as audio and, where they are known, as notes.
 
@@ -45,6 +59,7 @@ class Song:
     beats: [beats] seconds of the beats, or None.
     patterns: artificial sets: the bass notes of every pattern over this mix (counterfactuals); else ().
     pattern: artificial sets: index of the pattern that `bass` plays; else -1.
+    stems: what `mix` is the sum of, where that was asked for (`StemSource`, `RenderedSource`); else ().
   """
 
   key: SongKey
@@ -57,6 +72,7 @@ class Song:
   beats: np.ndarray | None = None
   patterns: tuple[Notes, ...] = ()
   pattern: int = -1
+  stems: tuple[Stem, ...] = ()
 
 
 class Source(Protocol):
@@ -68,4 +84,22 @@ class Source(Protocol):
 
   def load(self, key: SongKey) -> Song:
     """Reads or renders one song; the same key gives the same arrays. Raises SkipSong(reason) if it can't be used."""
+    ...
+
+
+@runtime_checkable
+class StemSource(Source, Protocol):
+  """A source that knows the parts of its mixes."""
+
+  def load_stems(self, key: SongKey) -> Song:
+    """The same song as `load`, with its stems."""
+    ...
+
+
+@runtime_checkable
+class RenderedSource(Source, Protocol):
+  """A source that plays notes: it can have them played by other instruments."""
+
+  def load_rendered(self, key: SongKey, instruments: Instruments) -> Song:
+    """The song of `load`, its mix played by these instruments, with its stems; the bass is that of `load`, if the SoundFont is."""
     ...

@@ -34,6 +34,22 @@ def pr_freedoom_window64() -> Experiment:
   )
 
 
+@register
+def pr_freedoom_variants_window64() -> Experiment:
+  """`pr_freedoom_window64` with three further versions of every training song: players, balance, sound and tuning vary.
+
+  As many steps: a quarter of the passes over four times the frames. Build the variants first, if a second SoundFont is to play in them.
+
+  python -m bassnet_jax.main --experiment=pr_freedoom_variants_window64 --manual_dir=FOLDER_WITH_FREEDOOM_WADS
+  """
+  base = pr_freedoom_window64()
+  return replace(
+    base,
+    data={'datasets': (*base.data.datasets, *(f'{name}_variants' for name in base.data.datasets))},
+    train={'passes': base.train.passes / 4},
+  )
+
+
 def _window(window: int) -> Experiment:
   return replace(pr_window64(), **variants.WINDOWS[window])
 

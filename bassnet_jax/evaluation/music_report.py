@@ -65,11 +65,13 @@ def evaluate(model: TrainedModel, experiment: Experiment, corpus: Corpus, where:
     full: all test songs, and the plane in 21x21 positions on whole songs.
   """
   cfg = experiment.evaluation
+  own = where is corpus
+  corpus, where = corpus.plain, where.plain
   choice = pop_rock.choose(model, load_songs(where.paths('validation', cfg.validation_songs)))
   songs = load_songs(where.paths('test', 0 if full else cfg.max_songs))
   pieces = [Piece(song.id, song) for song in songs]
   training = load_songs(corpus.paths('train', REFERENCE_SONGS))
-  reference = training if where is corpus else load_songs(where.paths('train', REFERENCE_SONGS))
+  reference = training if own else load_songs(where.paths('train', REFERENCE_SONGS))
   lines = music.baseline_lines(pieces) | {'retrieval': retrieval.retrieve(songs, training)} | pop_rock.model_lines(model, pieces, choice)
   lines = {rung: lines[rung] for rung in RUNGS if rung in lines}
   found = music.evaluate_pieces(pieces, lines)

@@ -53,24 +53,36 @@ class Corpus:
       total += sum(summary.songs[song]['seconds'] for song in (ids[:max_songs] if max_songs else ids))
     return int(total * ft.FRAME_RATE)
 
+  @property
+  def plain(self) -> Corpus:
+    """Without the datasets of variants of songs, which are for training alone; all of it, if it's nothing else."""
+    kept = [i for i, name in enumerate(self.names) if catalogue.plain_name(name) == name]
+    if len(kept) in (0, len(self.names)):
+      return self
+    return dataclasses.replace(self, names=tuple(self.names[i] for i in kept), summaries=tuple(self.summaries[i] for i in kept))
+
   def licences(self) -> dict[str, int]:
-    """Licence -> number of training songs under it."""
+    """Licence -> number of training songs under it, a song and its variants counted once."""
     counts: dict[str, int] = {}
-    for summary in self.summaries:
-      for entry in summary.songs.values():
-        if entry['split'] == 'train':
-          counts[entry['licence']] = counts.get(entry['licence'], 0) + 1
+    for entry in self._training_songs():
+      counts[entry['licence']] = counts.get(entry['licence'], 0) + 1
     return counts
 
   def credits(self) -> dict[str, dict[str, int]]:
     """Licence -> credit -> number of training songs."""
     counts: dict[str, dict[str, int]] = {}
-    for summary in self.summaries:
-      for entry in summary.songs.values():
-        if entry['split'] == 'train':
-          under = counts.setdefault(entry['licence'], {})
-          under[entry['credit']] = under.get(entry['credit'], 0) + 1
+    for entry in self._training_songs():
+      under = counts.setdefault(entry['licence'], {})
+      under[entry['credit']] = under.get(entry['credit'], 0) + 1
     return counts
+
+  def _training_songs(self) -> list[dict]:
+    found = {}
+    for name, summary in zip(self.names, self.summaries, strict=True):
+      for song, entry in summary.songs.items():
+        if entry['split'] == 'train':
+          found[catalogue.plain_name(name), catalogue.plain_song(name, song)] = entry
+    return list(found.values())
 
   def tfds_directories(self) -> list[str]:
     return [build.tfds_folder(name, self.data_dir) for name in self.names]

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Sequence
 
 from data_pipeline.midi_file import STRICT, BassRule, song_from_midi
+from data_pipeline.rendering import Instruments
 from data_pipeline.song import Song, SongKey
 from data_pipeline.song_keys import split_by_hash
 
@@ -64,10 +65,17 @@ class Freedoom:
     Raises:
       SkipSong: the piece can't be used; 20 of the 66 have no bass part, or break the rule otherwise.
     """
+    return self._played(key, None)
+
+  def load_rendered(self, key: SongKey, instruments: Instruments) -> Song:
+    """The same piece, its mix played by others; raises SkipSong as `load`."""
+    return self._played(key, instruments)
+
+  def _played(self, key: SongKey, players: Instruments | None) -> Song:
     pieces = self._pieces()
     if key.id not in pieces:
       raise ValueError(f'no piece {key.id!r} in {self._folder()}; there are {", ".join(pieces) or "none"}')
-    return song_from_midi(key, pieces[key.id], self.rule, LICENCE, CREDIT, self.soundfont)
+    return song_from_midi(key, pieces[key.id], self.rule, LICENCE, CREDIT, self.soundfont, players)
 
   def _folder(self) -> str:
     return self.folder or DEFAULT_FOLDER

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 
 from data_pipeline.midi_file import LENIENT, BassRule, song_from_midi
+from data_pipeline.rendering import Instruments
 from data_pipeline.song import SkipSong, Song, SongKey
 from data_pipeline.song_keys import licence_and_credit, song_keys
 
@@ -44,11 +45,18 @@ class MidiFolder:
     Raises:
       SkipSong: the file is damaged or breaks `rule`.
     """
+    return self._played(key, None)
+
+  def load_rendered(self, key: SongKey, instruments: Instruments) -> Song:
+    """The same file, its mix played by others; raises SkipSong as `load`."""
+    return self._played(key, instruments)
+
+  def _played(self, key: SongKey, players: Instruments | None) -> Song:
     path = self._files().get(key)
     if path is None:
       raise SkipSong(f'{key.id} is no longer in {self.folder}')
     licence, credit = licence_and_credit(os.path.dirname(path), self.folder)
-    return song_from_midi(key, path, self.rule, licence, credit, self.soundfont)
+    return song_from_midi(key, path, self.rule, licence, credit, self.soundfont, players)
 
   def _files(self) -> dict[SongKey, str]:
     if not os.path.isdir(self.folder):

@@ -12,7 +12,7 @@ import numpy as np
 
 from data_pipeline import audio
 from data_pipeline.notes import Notes
-from data_pipeline.song import SkipSong, Song, SongKey
+from data_pipeline.song import SkipSong, Song, SongKey, Stem
 
 EXTENSIONS = ('.wav', '.flac', '.ogg', '.oga', '.opus', '.mp3', '.aif', '.aiff')
 
@@ -111,10 +111,26 @@ class StemCorpus(abc.ABC):
     Raises:
       SkipSong: no bass stem, nothing but bass, an unusable file, silence, too short or too long.
     """
+    return self._read(key, self.read)
+
+  def load_stems(self, key: SongKey) -> Song:
+    """The same song, with the stems of its mix, all in memory at once; raises SkipSong as `load`."""
+    kept: dict[str, np.ndarray] = {}
+
+    def read(path: str) -> np.ndarray:
+      kept[path] = self.read(path)
+      return kept[path]
+
+    song = self._read(key, read)
+    paths = self.stems(self._place(key)).mix
+    padded = (np.pad(kept[path], (0, len(song.mix) - len(kept[path]))) for path in paths)
+    return dataclasses.replace(song, stems=tuple(Stem(part) for part in padded))
+
+  def _read(self, key: SongKey, read: Callable[[str], np.ndarray]) -> Song:
     stems = self.stems(self._place(key))
     try:
       self.check_headers(stems)
-      bass, mix = add_up(stems.bass, self.read), add_up(stems.mix, self.read)
+      bass, mix = add_up(stems.bass, read), add_up(stems.mix, read)
       audio.check_usable(bass, ' + '.join(stems.bass), self.shortest)
       audio.check_usable(mix, ' + '.join(stems.mix), self.shortest)
     except audio.AudioError as error:

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from data_pipeline import rendering
-from data_pipeline.song import Song, SongKey
+from data_pipeline.song import Song, SongKey, Stem
 from data_pipeline.sources.open_band.score import Score, compose
 
 __all__ = ['OpenBand', 'Score', 'compose', 'split_of']
@@ -46,10 +46,7 @@ class OpenBand:
     Raises:
       ValueError: the key is not of this source.
     """
-    prefix, _, number = key.id.partition('-')
-    if prefix != 'open' or not number.isdigit():
-      raise ValueError(f'{key.id!r} is not a song of the open band; its songs are called open-00000, open-00001 ...')
-    score = compose(self.seed, int(number))
+    score = self._score(key)
     mix, bass = render_score(score)
     # One factor for both, so that the whole band stays within full scale.
     gain = np.float32(min(1.0, 0.95 / max(float(np.abs(mix + bass).max()), 1e-6)))
@@ -63,6 +60,19 @@ class OpenBand:
       mix_notes=score.mix_notes,
       beats=score.beats,
     )
+
+  def load_rendered(self, key: SongKey, instruments: rendering.Instruments) -> Song:
+    """The song of `load`, its mix played by others, with its stems, one an instrument."""
+    song, score, volumes = self.load(key), self._score(key), dict(self._score(key).volumes)
+    parts = [score.mix_notes.where(score.mix_notes.program == program) for program in np.unique(score.mix_notes.program)]
+    stems = tuple(Stem(rendering.render(rendering.events_from_notes(notes, volumes), score.seconds, instruments), notes) for notes in parts)
+    return dataclasses.replace(song, mix=sum(stem.audio for stem in stems), stems=stems)
+
+  def _score(self, key: SongKey) -> Score:
+    prefix, _, number = key.id.partition('-')
+    if prefix != 'open' or not number.isdigit():
+      raise ValueError(f'{key.id!r} is not a song of the open band; its songs are called open-00000, open-00001 ...')
+    return compose(self.seed, int(number))
 
 
 def render_score(score: Score) -> tuple[np.ndarray, np.ndarray]:

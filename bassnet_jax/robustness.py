@@ -1,0 +1,149 @@
+"""How much a model loses when pieces sound otherwise: `python -m bassnet_jax.robustness --checkpoint=WORKDIR --manual_dir=FREEDOOM`.
+
+The same pieces are played plain, with another SoundFont (--soundfont=FILE.sf2), through a mastering chain that training never uses
+(`data_pipeline.mastering`), and through both. One z for all pieces and the onset threshold are those that the run chose on plain
+validation songs. Several checkpoints, separated by commas, stand under each other in the table.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from absl import flags, logging
+
+DATASET = 'bassnet_pop_rock/freedoom'
+
+
+def measure(
+  checkpoints: Sequence[str],
+  dataset: str = DATASET,
+  split: str = 'test',
+  soundfont: str | None = None,
+  manual_dir: str | None = None,
+  songs: int = 0,
+  workers: int | None = None,
+) -> dict:
+  """Renders the pieces of a split under every condition and measures every model on them.
+
+  Args:
+    songs: at most so many pieces, the first by id; 0: all.
+
+  Returns:
+    'dataset', 'split', 'soundfont' (its file's name), 'pieces' (ids), 'tuning' (condition -> cents a piece) and
+    'models': name -> what `evaluation.robustness.evaluate` returns.
+
+  Raises:
+    CheckpointError: one of the checkpoints isn't there.
+    ValueError: unknown dataset, no piece in the split, or no SoundFont.
+  """
+  from bassnet_jax import trained
+  from bassnet_jax.evaluation import robustness
+  from data_pipeline import catalogue, parallel, rendering
+  from data_pipeline.progress import Progress
+
+  if soundfont is not None:
+    rendering.check_soundfont(soundfont)
+    soundfont = os.path.abspath(soundfont)
+  models = {path: trained.load(path) for path in checkpoints}  # before minutes of rendering
+  source = catalogue.source(dataset, manual_dir)
+  robustness.check_source(source, soundfont)
+  keys = sorted((key for key in source.songs() if key.split == split), key=lambda key: key.id)
+  found = []
+  with Progress(len(keys), 'rendering', 'pieces') as progress:
+    # Some can't be used: until there are as many as wanted, the next ones are tried.
+    while keys and (not songs or len(found) < songs):
+      batch = keys[: songs - len(found)] if songs else keys
+      keys = keys[len(batch) :]
+      for item in parallel.results(robustness.render, [(source, key, soundfont) for key in batch], workers):
+        found += [item] if item is not None else []
+        progress.update()
+  if not found:
+    raise ValueError(f'no piece of the split {split!r} of {dataset} can be used')
+  found.sort(key=lambda item: item.features.id)
+  return {
+    'dataset': dataset,
+    'split': split,
+    'soundfont': os.path.basename(soundfont) if soundfont else None,
+    'pieces': [item.features.id for item in found],
+    'tuning': {condition: [item.tuning[condition] for item in found] for condition in found[0].mixes},
+    'models': {_name(path, models): robustness.evaluate(model, found) for path, model in models.items()},
+  }
+
+
+def _name(path: str, models: dict) -> str:
+  """The experiment and seed of a checkpoint; with its folder where two are alike."""
+  say = lambda model: f'{model.experiment.name}, seed {model.describe["seed"]}'  # noqa: E731
+  name = say(models[path])
+  return name if sum(say(model) == name for model in models.values()) == 1 else f'{name} ({os.path.basename(os.path.normpath(path))})'
+
+
+def text(found: dict) -> str:
+  """What was measured, as Markdown."""
+  from bassnet_jax.evaluation import robustness
+
+  font = f'; the other SoundFont is {found["soundfont"]}' if found['soundfont'] else ''
+  return (
+    f'{len(found["pieces"])} {found["split"]} pieces of {found["dataset"]}{font}. 95 % intervals over pieces; a loss is plain minus this '
+    f'rendering, paired by piece.\n\n{robustness.table(found["models"])}\n'
+  )
+
+
+def _define_flags() -> flags.FlagValues:
+  """The command's flags, in a set of their own: other commands of this package use the same names in one process."""
+  defined = flags.FlagValues()
+
+  def define(kind, name, default, text):
+    kind(name, default, text, flag_values=defined)
+
+  define(flags.DEFINE_list, 'checkpoint', [], 'workdirs of training runs, separated by commas')
+  define(flags.DEFINE_string, 'dataset', DATASET, 'whose pieces')
+  flags.DEFINE_enum('split', 'test', ['train', 'validation', 'test'], 'which of them', flag_values=defined)
+  define(flags.DEFINE_string, 'soundfont', None, 'a General MIDI .sf2 that training never used; without it, only mastering is measured')
+  define(flags.DEFINE_string, 'manual_dir', None, 'folder of the corpus, where the dataset needs one')
+  define(flags.DEFINE_integer, 'songs', 0, 'at most so many pieces; 0: all')
+  define(flags.DEFINE_integer, 'workers', None, 'processes; default: one a core')
+  define(flags.DEFINE_string, 'output', None, 'folder of robustness.md and robustness.json (default: WORKDIR/robustness of the first)')
+  define(flags.DEFINE_bool, 'help', False, 'show this text')
+  return defined
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+  """Runs the command.
+
+  Args:
+    arguments: program name and flags; default: the process's own.
+
+  Returns:
+    Exit code: 0, or 2 for a user's mistake (one line on stderr).
+  """
+  from bassnet_jax.evaluation.page import write_json, write_text
+
+  logging.set_verbosity(logging.ERROR)  # orbax tells of every file
+  defined = _define_flags()
+  try:
+    rest = defined(list(sys.argv if arguments is None else arguments))[1:]
+    if defined.help:
+      print(f'{__doc__}\n{defined.get_help()}')
+      return 0
+    if rest or not defined.checkpoint:
+      raise ValueError(f"'{rest[0]}' is not a flag" if rest else 'give --checkpoint=WORKDIR, the --workdir of a training run')
+    folder = defined.output or os.path.join(defined.checkpoint[0], 'robustness')
+    found = measure(
+      defined.checkpoint, defined.dataset, defined.split, defined.soundfont, defined.manual_dir, defined.songs, defined.workers
+    )
+    os.makedirs(folder, exist_ok=True)  # only now: a checkpoint's folder that isn't there must not come to be
+    write_json(os.path.join(folder, 'robustness.json'), found)
+    write_text(os.path.join(folder, 'robustness.md'), text(found))
+    print(f'{text(found)}\nwritten: {os.path.join(folder, "robustness.md")}, robustness.json', flush=True)
+  except (ValueError, flags.Error, OSError, ModuleNotFoundError) as error:
+    if os.environ.get('BASSNET_JAX_TRACEBACK'):
+      raise
+    print(f'error: {error}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
+    return 2
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main())
