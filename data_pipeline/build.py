@@ -27,7 +27,12 @@ def tfds_folder(name: str, data_dir: str) -> str:
 
 
 def build(
-  name: str, data_dir: str, manual_dir: str | None = None, workers: int | None = None, tfds_files: bool = True
+  name: str,
+  data_dir: str,
+  manual_dir: str | None = None,
+  workers: int | None = None,
+  tfds_files: bool = True,
+  beam_options: list[str] | None = None,
 ) -> extraction.Summary:
   """Builds what is missing of 'dataset/configuration'; both stages go on where they were stopped.
 
@@ -36,6 +41,7 @@ def build(
     manual_dir: the user's own corpus, where the configuration reads one.
     workers: processes of stage 1; default: one a core.
     tfds_files: False: stage 1 only (all that the `resident` input needs; no tensorflow).
+    beam_options: of an Apache Beam pipeline ('--runner=DirectRunner'), which then makes stage 1.
 
   Raises:
     ValueError: with what to do, if the source can't be used.
@@ -47,7 +53,12 @@ def build(
     source = catalogue.source(name, manual_dir)
     if not os.path.isdir(directory):  # what was begun has been checked
       survey.check_before(source, data_dir, tfds_files)
-    summary = extraction.extract(source, directory, workers)
+    if beam_options is None:
+      summary = extraction.extract(source, directory, workers)
+    else:
+      from data_pipeline import beam_extraction
+
+      summary = beam_extraction.extract(source, directory, beam_options)
   if tfds_files and not is_built(name, data_dir):
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     import tensorflow_datasets as tfds
@@ -81,13 +92,18 @@ def dry_run(name: str, data_dir: str, manual_dir: str | None = None, workers: in
   return found
 
 
+def _beam_options(text: str | None) -> list[str] | None:
+  """'runner=DirectRunner,streaming' -> ['--runner=DirectRunner', '--streaming'], as TFDS takes them."""
+  return None if text is None else [f'--{option.strip()}' for option in text.split(',') if option.strip()]
+
+
 def main(_) -> None:
   try:
     name = f'{_DATASET.value}/{_CONFIG.value}'
     if _DRY_RUN.value:
       dry_run(name, os.path.abspath(_DATA_DIR.value), _MANUAL_DIR.value, _WORKERS.value)
       return
-    summary = build(name, os.path.abspath(_DATA_DIR.value), _MANUAL_DIR.value, _WORKERS.value, _TFDS.value)
+    summary = build(name, os.path.abspath(_DATA_DIR.value), _MANUAL_DIR.value, _WORKERS.value, _TFDS.value, _beam_options(_BEAM.value))
   except (ValueError, FileNotFoundError, ModuleNotFoundError, OSError) as error:
     print(f'error: {error}', file=sys.stderr)
     sys.exit(2)
@@ -102,6 +118,9 @@ if __name__ == '__main__':
   _DATA_DIR = flags.DEFINE_string('data_dir', 'data', 'Folder of all datasets.')
   _MANUAL_DIR = flags.DEFINE_string('manual_dir', None, 'Your own corpus, for configurations that read one.')
   _WORKERS = flags.DEFINE_integer('workers', None, 'Processes; default: one a core.')
+  _BEAM = flags.DEFINE_string(
+    'beam_pipeline_options', None, "Run stage 1 as an Apache Beam pipeline with these options, like 'runner=DirectRunner'."
+  )
   _TFDS = flags.DEFINE_bool('tfds', True, 'Also pack the features into TFDS files; --notfds needs no tensorflow.')
   _DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Only say what would be used, and what skipped and why.')
   app.run(main)
