@@ -1,6 +1,6 @@
 """Pitch, onsets and notes of a bass of which only the audio is known, with the frames marked that nobody can be sure of.
 
-Two estimators (pYIN and YIN, see `pitch_tracking`) must agree on a frame's pitch; where they don't, it's `UNLABELLED` and left out of the loss.
+Two estimators (pYIN and YIN, see `pitch_tracking`) must agree on a frame's pitch; else it's `UNLABELLED` and left out of the loss.
 Measure it on rendered basses whose notes are known:
 
   python -m data_pipeline.audio_targets --measure --folder=FOLDER_WITH_FREEDOOM

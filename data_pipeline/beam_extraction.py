@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from data_pipeline import compiler_cache, extraction
 from data_pipeline.song import SongKey, Source
 
 HOW_TO_GET = "Apache Beam is not installed. Run `pip install 'bassnet_jax[beam]'`, or `pip install '.[beam]'` in the repository"
 
 
-def extract(source: Source, directory: str, options: list[str]) -> extraction.Summary:
+def extract(source: Source, directory: str, options: Sequence[str], source_options: Sequence[str] = ()) -> extraction.Summary:
   """Makes the feature files of a source below `directory` on the workers of a Beam runner, continuing where an earlier call was stopped.
 
   Every worker must see the source's folder and `directory` under the same paths. A song that a runner makes twice, as runners do after
@@ -16,6 +18,7 @@ def extract(source: Source, directory: str, options: list[str]) -> extraction.Su
 
   Args:
     options: of the pipeline, for example ['--runner=FlinkRunner', '--flink_master=host:8081'].
+    source_options: of the source, for the summary.
 
   Raises:
     ModuleNotFoundError: without Beam, with what to do.
@@ -41,9 +44,9 @@ def extract(source: Source, directory: str, options: list[str]) -> extraction.Su
       yield extraction.extract_song(source, key, directory)
 
   def finish(outcomes: list[extraction.Outcome]) -> None:
-    extraction.finish(source, directory, keys, outcomes)
+    extraction.finish(source, directory, keys, outcomes, source_options)
 
-  with beam.Pipeline(options=PipelineOptions(options)) as pipeline:
+  with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
     outcomes = pipeline | 'songs' >> beam.Create(keys) | 'over the workers' >> beam.Reshuffle() | 'features' >> beam.ParDo(FeaturesOfSong())
     outcomes | 'all outcomes' >> beam.combiners.ToList() | 'summary' >> beam.Map(finish)
   return extraction.load_summary(directory)

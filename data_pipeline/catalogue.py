@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from data_pipeline import source_options
 from data_pipeline.song import Source
 
 
@@ -132,12 +133,15 @@ def parse(name: str) -> tuple[str, str]:
   return dataset, config
 
 
-def source(name: str, manual_dir: str | None = None) -> Source:
+def source(name: str, manual_dir: str | None = None, options: Sequence[str] = ()) -> Source:
   """The source of 'dataset/configuration'.
+
+  Args:
+    options: 'option=value' each; see `source_options`.
 
   Raises:
     UnknownDatasetError: there is none of that name.
-    ValueError: it needs `manual_dir`.
+    ValueError: it needs `manual_dir`, or has no such option.
   """
   dataset, config = parse(name)
-  return _SOURCES[dataset][config](manual_dir)
+  return source_options.apply(_SOURCES[dataset][config](manual_dir), options, name)

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ class Summary:
     songs: id -> {'split', 'seconds', 'licence', 'credit'}.
     skipped: id -> reason.
     statistics: name -> list, mean and standard deviation a bin over the training split.
+    options: 'option=value' of the source's options that were not left as they are; with them `catalogue.source` makes it again.
   """
 
   version: str
@@ -38,6 +39,7 @@ class Summary:
   songs: dict[str, dict]
   skipped: dict[str, str]
   statistics: dict[str, list[float]]
+  options: list[str] = dataclasses.field(default_factory=list)
 
   def splits(self) -> dict[str, list[str]]:
     """Split -> ids, sorted."""
@@ -161,11 +163,12 @@ def extract_song(source: Source, key: SongKey, directory: str) -> Outcome:
   return Outcome(key, entry=entry, frames=features.frames, sums=sums)
 
 
-def extract(source: Source, directory: str, workers: int | None = None) -> Summary:
+def extract(source: Source, directory: str, workers: int | None = None, options: Sequence[str] = ()) -> Summary:
   """Makes the feature files of a source below `directory`, continuing where an earlier call was stopped.
 
   Args:
     workers: processes; default: one a core.
+    options: of the source, for the summary.
 
   Raises:
     ValueError: the source finds nothing to use, or the folder holds another source's songs.
@@ -184,7 +187,7 @@ def extract(source: Source, directory: str, workers: int | None = None) -> Summa
         progress.message(f'skipped {outcome.key.id}: {outcome.skipped}')
       if outcome.key not in there:
         progress.update()
-  summary = finish(source, directory, keys, outcomes)
+  summary = finish(source, directory, keys, outcomes, options)
   minutes = sum(entry['seconds'] for entry in summary.songs.values()) / 60
   print(f'features of {len(summary.songs)} songs, {minutes:.1f} min of music, in {clock(time.monotonic() - started)}')
   return summary
@@ -241,12 +244,13 @@ def _claim(directory: str, source: Source) -> None:
   _write_whole(path, repr(source))
 
 
-def finish(source: Source, directory: str, keys: list[SongKey], outcomes: Iterable[Outcome]) -> Summary:
+def finish(source: Source, directory: str, keys: list[SongKey], outcomes: Iterable[Outcome], options: Sequence[str] = ()) -> Summary:
   """Writes the summary, which says that the folder is complete.
 
   Args:
     keys: what `begin` returned.
     outcomes: of all songs, in any order.
+    options: of the source, for the summary.
 
   Raises:
     ValueError: the source's songs are no longer those of `keys`, or none is left to train on.
@@ -273,7 +277,7 @@ def finish(source: Source, directory: str, keys: list[SongKey], outcomes: Iterab
     # A bin that hardly varies (silence at the top of a muffled corpus) must not be blown up.
     std = np.sqrt(np.maximum(squares / frames - mean**2, 0.05**2))
     statistics |= {f'{name}_mean': mean.tolist(), f'{name}_std': std.tolist()}
-  summary = Summary(ft.VERSION, repr(source), songs, skipped, statistics)
+  summary = Summary(ft.VERSION, repr(source), songs, skipped, statistics, list(options))
   _write_whole(os.path.join(directory, 'summary.json'), json.dumps(dataclasses.asdict(summary), indent=1, sort_keys=True))
   return summary
 
