@@ -99,3 +99,21 @@ def test_tfds_metadata_has_them(tree, tmp_path):
   build.build(STEMS, str(tmp_path), tree, 1, options=['bass=*low*', 'shortest=2'])
   metadata = tfds.builder_from_directory(build.tfds_folder(STEMS, str(tmp_path))).info.metadata
   assert list(metadata['source_options']) == ['bass=*low*', 'shortest=2.0']
+
+
+def test_songs_of_an_older_version_of_the_band_are_not_taken_for_today_s(tmp_path, capsys):
+  from data_pipeline.sources.open_band import OpenBand
+
+  name = 'bassnet_pop_rock/open'
+  directory = extraction.folder(str(tmp_path), *name.split('/'))
+  summary = extraction.extract(OpenBand(song_count=1), directory, workers=1)
+  assert not build.outdated(name, summary)
+  path = f'{directory}/summary.json'
+  with open(path) as file:
+    text = file.read()
+  with open(path, 'w') as file:
+    file.write(text.replace(', version=2', ''))
+  with pytest.raises(ValueError, match=r'made by another version of its source \(OpenBand\(song_count=1, seed=0\)\)'):
+    build.build(name, str(tmp_path), tfds_files=False, options=[])
+  corpora.open_corpus(DataConfig(datasets=(name,), backend='resident'), str(tmp_path))
+  assert 'note: bassnet_pop_rock/open was made by another version' in capsys.readouterr().out
