@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import tempfile
 from collections.abc import Sequence
 
 from data_pipeline import compiler_cache, extraction
 from data_pipeline.song import SongKey, Source
+
+_OUTCOMES = 'outcomes.pickle'
+"""What the last step of the pipeline leaves for the process that began it."""
 
 HOW_TO_GET = "Apache Beam is not installed. Run `pip install 'bassnet_jax[beam]'`, or `pip install '.[beam]'` in the repository"
 
@@ -22,7 +28,7 @@ def extract(source: Source, directory: str, options: Sequence[str], source_optio
 
   Raises:
     ModuleNotFoundError: without Beam, with what to do.
-    ValueError: as `extraction.extract`.
+    ValueError: as `extraction.extract`, or a worker failed.
   """
   try:
     import apache_beam as beam
@@ -43,10 +49,21 @@ def extract(source: Source, directory: str, options: Sequence[str], source_optio
     def process(self, key: SongKey):
       yield extraction.extract_song(source, key, directory)
 
-  def finish(outcomes: list[extraction.Outcome]) -> None:
-    extraction.finish(source, directory, keys, outcomes, source_options)
+  def hand_over(outcomes: list[extraction.Outcome]) -> None:
+    with tempfile.NamedTemporaryFile(dir=directory, suffix='.tmp', delete=False) as file:
+      pickle.dump(outcomes, file)
+    os.replace(file.name, os.path.join(directory, _OUTCOMES))
 
-  with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
-    outcomes = pipeline | 'songs' >> beam.Create(keys) | 'over the workers' >> beam.Reshuffle() | 'features' >> beam.ParDo(FeaturesOfSong())
-    outcomes | 'all outcomes' >> beam.combiners.ToList() | 'summary' >> beam.Map(finish)
-  return extraction.load_summary(directory)
+  try:
+    with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
+      songs = pipeline | 'songs' >> beam.Create(keys) | 'over the workers' >> beam.Reshuffle()
+      outcomes = songs | 'features' >> beam.ParDo(FeaturesOfSong()) | 'together' >> beam.combiners.ToList()
+      outcomes | 'outcomes' >> beam.Map(hand_over)
+  except RuntimeError as error:  # What a worker raised, as runners with workers in other processes tell of it.
+    raise ValueError(
+      f'the Beam pipeline failed: {str(error).strip().splitlines()[-1]}\nWhat is done is kept: the same command goes on.'
+    ) from error
+  with open(os.path.join(directory, _OUTCOMES), 'rb') as file:
+    found = pickle.load(file)
+  os.unlink(os.path.join(directory, _OUTCOMES))
+  return extraction.finish(source, directory, keys, found, source_options)

@@ -64,6 +64,26 @@ def test_goes_on_after_a_kill_and_does_not_make_again_what_is_there(corpus, ordi
 
 
 @needs_beam
+def test_nothing_to_train_on_is_said_as_in_an_ordinary_build(tmp_path):
+  bad_songs.bad_song(tmp_path / 'corpus' / 'train' / 'silent')
+  with pytest.raises(ValueError, match=r'gives no song to train on; skipped 1:\n  train__silent: .*silence'):
+    beam_extraction.extract(Stems(str(tmp_path / 'corpus'), shortest=2.0), str(tmp_path / 'features'), OPTIONS)
+  assert sorted(os.listdir(tmp_path / 'features')) == ['songs', 'source.txt']
+
+
+@needs_beam
+def test_what_a_worker_raises_is_told_in_one_line(corpus, ordinary, tmp_path):
+  """A damaged feature file, of a disk that failed: the worker's process says so, not a traceback."""
+  source = Stems(corpus, shortest=2.0)
+  extraction.begin(source, str(tmp_path))
+  (tmp_path / 'songs' / sorted(os.listdir(os.path.join(ordinary, 'songs')))[0]).write_bytes(b'not a feature file')
+  with pytest.raises(ValueError, match='not a readable feature file'):
+    beam_extraction.extract(
+      source, str(tmp_path), ['--runner=DirectRunner', '--direct_num_workers=2', '--direct_running_mode=multi_processing']
+    )
+
+
+@needs_beam
 def test_another_corpus_does_not_get_into_the_folder(corpus, tmp_path):
   extraction.begin(Stems(corpus, shortest=2.0), str(tmp_path))
   with pytest.raises(ValueError, match='was begun with other settings'):
