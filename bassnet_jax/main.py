@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import sys
+from collections.abc import Sequence
 
 from absl import app, flags, logging
 
@@ -19,6 +20,9 @@ _SEED = flags.DEFINE_integer('seed', 0, 'Of initialisation, data order and noise
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; default: runs/EXPERIMENT/PRESET/SEED.')
 _DATA_DIR = flags.DEFINE_string('data_dir', 'data', 'Folder of the datasets; what is missing is built there.')
 _MANUAL_DIR = flags.DEFINE_string('manual_dir', None, 'Your own corpus, for configurations that read one.')
+_SOURCE_SET = flags.DEFINE_multi_string(
+  'source_set', [], 'Option of the source of a dataset that is built: option=value, repeatedly (of several datasets: stems.option=value).'
+)
 _INIT_FROM = flags.DEFINE_string('init_from', None, 'Workdir of a trained model to begin from (fine-tuning).')
 _COORDINATOR = flags.DEFINE_string(
   'coordinator_address', None, "Several processes: host:port of process 0, or 'auto' on a TPU slice. Also BASSNET_JAX_COORDINATOR_ADDRESS."
@@ -63,7 +67,7 @@ def main(_) -> None:
     for place in (workdir, data_dir):
       storage.check(place)
     compilation.keep_compiled(_CACHE.value or os.path.join(storage.local(workdir), 'compilation_cache'))
-    run(experiment, workdir, data_dir, _SEED.value, _MANUAL_DIR.value, _DEMO.value, origin)
+    run(experiment, workdir, data_dir, _SEED.value, _MANUAL_DIR.value, _DEMO.value, origin, _SOURCE_SET.value)
   except train.Interrupted as error:
     if distributed.is_primary():
       print(error, file=sys.stderr)
@@ -75,7 +79,9 @@ def main(_) -> None:
     distributed.leave(2)
 
 
-def run(experiment, workdir: str, data_dir: str, seed: int, manual_dir: str | None, demo: bool, origin=None) -> None:
+def run(
+  experiment, workdir: str, data_dir: str, seed: int, manual_dir: str | None, demo: bool, origin=None, source_options: Sequence[str] = ()
+) -> None:
   """Everything that one experiment is: builds data, trains (from `origin`, if given), reports, and plays."""
   from bassnet_jax import config as configs
   from bassnet_jax import distributed, train
@@ -84,7 +90,7 @@ def run(experiment, workdir: str, data_dir: str, seed: int, manual_dir: str | No
 
   storage.make_folder(workdir)
   with distributed.primary_first('data'):
-    corpus = corpora.open_corpus(experiment.data, data_dir, manual_dir)
+    corpus = corpora.open_corpus(experiment.data, data_dir, manual_dir, options=source_options)
     elsewhere = None
     if experiment.evaluation.datasets:
       elsewhere = corpora.open_corpus(
@@ -122,16 +128,16 @@ def _finish(experiment, corpus, elsewhere, workdir: str, seed: int, manual_dir: 
   copy = f', here in {os.path.join(storage.local(workdir), "report")}' if storage.is_remote(workdir) else ''
   print(f'report: {os.path.join(workdir, "report", "index.html")}{copy}', flush=True)
   if demo and experiment.evaluation.kind == 'music':
-    _play(workdir, where.names[0], manual_dir)
+    _play(workdir, where.names[0], manual_dir, where.summaries[0].options)
 
 
-def _play(workdir: str, dataset: str, manual_dir: str | None) -> None:
+def _play(workdir: str, dataset: str, manual_dir: str | None, options: Sequence[str]) -> None:
   """Writes the mix of a test song, and the model's bass for it, into `workdir/demo`."""
   from bassnet_jax.generate import generate
   from data_pipeline import audio, catalogue, storage
   from data_pipeline import features as ft
 
-  source = catalogue.source(dataset, manual_dir)
+  source = catalogue.source(dataset, manual_dir, options)
   key = next(key for key in source.songs() if key.split == 'test')
   song = source.load(key)
   folder = os.path.join(storage.local(workdir), 'demo')

@@ -1,6 +1,6 @@
 """Pitch, onsets and notes of a bass of which only the audio is known, with the frames marked that nobody can be sure of.
 
-Two estimators (librosa.pyin, librosa.yin) must agree on a frame's pitch; where they don't, it's `UNLABELLED` and left out of the loss.
+Two estimators (pYIN and YIN, see `pitch_tracking`) must agree on a frame's pitch; else it's `UNLABELLED` and left out of the loss.
 Measure it on rendered basses whose notes are known:
 
   python -m data_pipeline.audio_targets --measure --folder=FOLDER_WITH_FREEDOOM
@@ -104,17 +104,11 @@ def _agreed_pitch(audio: np.ndarray, frames: int) -> np.ndarray:
   """[frames] MIDI pitch with fractions, NaN where pyin and yin are half a semitone or more apart."""
   import librosa
 
+  from data_pipeline.pitch_tracking import Tracker
+
   slow = soxr.resample(audio, SAMPLE_RATE, _PITCH_RATE)
-  settings = {
-    'fmin': _LOWEST_HZ,
-    'fmax': _HIGHEST_HZ,
-    'sr': _PITCH_RATE,
-    'frame_length': _PITCH_FRAME,
-    'hop_length': _PITCH_RATE // FRAME_RATE,
-  }
-  first = librosa.pyin(slow, **settings, resolution=0.2, fill_na=None)[0]
-  second = librosa.yin(slow, **settings)
-  both = [_length(librosa.hz_to_midi(hertz), frames) for hertz in (first, second)]
+  tracker = Tracker(_LOWEST_HZ, _HIGHEST_HZ, _PITCH_RATE, _PITCH_FRAME, _PITCH_RATE // FRAME_RATE)
+  both = [_length(librosa.hz_to_midi(hertz), frames) for hertz in tracker.estimates(slow)]
   return np.where(np.abs(both[0] - both[1]) < _AGREEMENT, (both[0] + both[1]) / 2, np.nan)
 
 

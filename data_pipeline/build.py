@@ -6,10 +6,11 @@ import glob
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 
 from absl import app, flags
 
-from data_pipeline import catalogue, extraction, storage, survey
+from data_pipeline import catalogue, extraction, source_options, storage, survey
 
 
 def is_built(name: str, data_dir: str, tfds_files: bool = True) -> bool:
@@ -32,8 +33,8 @@ def build(
   manual_dir: str | None = None,
   workers: int | None = None,
   tfds_files: bool = True,
-  variants: int | None = None,
-  soundfonts: tuple[str, ...] = (),
+  beam_options: list[str] | None = None,
+  options: Sequence[str] | None = None,
 ) -> extraction.Summary:
   """Builds what is missing of 'dataset/configuration'; both stages go on where they were stopped.
 
@@ -42,19 +43,28 @@ def build(
     manual_dir: the user's own corpus, where the configuration reads one.
     workers: processes of stage 1; default: one a core.
     tfds_files: False: stage 1 only (all that the `resident` input needs; no tensorflow).
-    variants, soundfonts: of a configuration of variants, see `catalogue.source`.
+    beam_options: of an Apache Beam pipeline ('--runner=DirectRunner'), which then makes stage 1.
+    options: of the source, 'option=value' each. A dataset that is there must have been built with the same ones; None takes it as it is.
 
   Raises:
-    ValueError: with what to do, if the source can't be used.
+    ValueError: with what to do, if the source can't be used, or the dataset that is there was built with other options.
   """
   dataset, config = catalogue.parse(name)
   directory = extraction.folder(data_dir, dataset, config)
   summary = extraction.load_summary(directory, missing_ok=True)
-  if summary is None or variants is not None or soundfonts:  # what is asked for must be what was built
-    source = catalogue.source(name, manual_dir, variants, soundfonts)
+  if summary is not None and options is not None:
+    _check_same(name, summary, options, directory)
+  if summary is None:
+    plain, source = catalogue.source(name, manual_dir), catalogue.source(name, manual_dir, options or ())
+    changed = source_options.chosen(plain, source)
     if not storage.is_folder(directory):  # what was begun has been checked
       survey.check_before(source, data_dir, tfds_files)
-    summary = extraction.extract(source, directory, workers)
+    if beam_options is None:
+      summary = extraction.extract(source, directory, workers, changed)
+    else:
+      from data_pipeline import beam_extraction
+
+      summary = beam_extraction.extract(source, directory, beam_options, changed)
   if tfds_files and not is_built(name, data_dir):
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     import tensorflow_datasets as tfds
@@ -71,8 +81,31 @@ def build(
   return summary
 
 
+def _check_same(name: str, summary: extraction.Summary, options: Sequence[str], directory: str) -> None:
+  """Raises ValueError: a finished dataset isn't what a build with these options would make."""
+  anywhere = os.curdir  # its folder is no option: a corpus may move, or be gone
+  source = catalogue.source(name, anywhere, options)
+  wanted = source_options.chosen(catalogue.source(name, anywhere), source)
+  if wanted != summary.options:
+    raise ValueError(
+      f'{name} was built with other options of its source:\n  there: {" ".join(summary.options) or "none"}\n'
+      f'  now:   {" ".join(wanted) or "none"}\nGive the same --source_set, another --data_dir, or delete {directory} (and the TFDS files).'
+    )
+  if outdated(name, summary):
+    raise ValueError(f'{outdated(name, summary)} Give another --data_dir, or delete {directory} (and the TFDS files).')
+
+
+def outdated(name: str, summary: extraction.Summary) -> str:
+  """A sentence that says so, if a finished dataset holds other songs than this package would make today; else ''."""
+  source = catalogue.source(name, os.curdir)
+  version = getattr(getattr(source, 'source', source), 'version', None)
+  if version is None or f'version={version!r}' in summary.source:
+    return ''
+  return f'{name} was made by another version of its source ({summary.source}); this package makes version {version}.'
+
+
 def dry_run(
-  name: str, data_dir: str, manual_dir: str | None = None, workers: int | None = None, variants: int | None = None
+  name: str, data_dir: str, manual_dir: str | None = None, workers: int | None = None, options: Sequence[str] = ()
 ) -> survey.Survey:
   """Reads every song of 'dataset/configuration' as a build does, says what would become of it, and writes nothing.
 
@@ -80,7 +113,7 @@ def dry_run(
     ValueError: with what to do, if the source can't be used.
   """
   catalogue.parse(name)
-  found = survey.examine(catalogue.source(name, manual_dir, variants), workers)
+  found = survey.examine(catalogue.source(name, manual_dir, options), workers)
   print(found.table())
   needed = survey.bytes_needed(found.seconds)
   if storage.is_remote(data_dir):
@@ -93,16 +126,20 @@ def dry_run(
   return found
 
 
+def _beam_options(text: str | None) -> list[str] | None:
+  """'runner=DirectRunner,streaming' -> ['--runner=DirectRunner', '--streaming'], as TFDS takes them."""
+  return None if text is None else [f'--{option.strip()}' for option in text.split(',') if option.strip()]
+
+
 def main(_) -> None:
   try:
     name = f'{_DATASET.value}/{_CONFIG.value}'
     if _DRY_RUN.value:
-      dry_run(name, storage.absolute(_DATA_DIR.value), _MANUAL_DIR.value, _WORKERS.value, _VARIANTS.value)
+      dry_run(name, storage.absolute(_DATA_DIR.value), _MANUAL_DIR.value, _WORKERS.value, _SOURCE_SET.value)
       return
     storage.check(_DATA_DIR.value)
-    fonts = tuple(_SOUNDFONTS.value)
-    data_dir = storage.absolute(_DATA_DIR.value)
-    summary = build(name, data_dir, _MANUAL_DIR.value, _WORKERS.value, _TFDS.value, _VARIANTS.value, fonts)
+    data_dir, beam = storage.absolute(_DATA_DIR.value), _beam_options(_BEAM.value)
+    summary = build(name, data_dir, _MANUAL_DIR.value, _WORKERS.value, _TFDS.value, beam, _SOURCE_SET.value)
   except (ValueError, FileNotFoundError, ModuleNotFoundError, OSError) as error:
     print(f'error: {error}', file=sys.stderr)
     sys.exit(2)
@@ -116,9 +153,13 @@ if __name__ == '__main__':
   _CONFIG = flags.DEFINE_string('config', None, 'Configuration, for example a1 or open.')
   _DATA_DIR = flags.DEFINE_string('data_dir', 'data', 'Folder of all datasets.')
   _MANUAL_DIR = flags.DEFINE_string('manual_dir', None, 'Your own corpus, for configurations that read one.')
+  _SOURCE_SET = flags.DEFINE_multi_string(
+    'source_set', [], 'Option of the source, option=value, repeatedly; an unknown one lists those that there are.'
+  )
   _WORKERS = flags.DEFINE_integer('workers', None, 'Processes; default: one a core.')
+  _BEAM = flags.DEFINE_string(
+    'beam_pipeline_options', None, "Run stage 1 as an Apache Beam pipeline with these options, like 'runner=DirectRunner'."
+  )
   _TFDS = flags.DEFINE_bool('tfds', True, 'Also pack the features into TFDS files; --notfds needs no tensorflow.')
-  _VARIANTS = flags.DEFINE_integer('variants', None, 'Variants of a song, with a configuration of variants (open_variants); default: 3.')
-  _SOUNDFONTS = flags.DEFINE_list('soundfonts', [], 'General MIDI .sf2 files that play a part of the variants of rendered songs.')
   _DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Only say what would be used, and what skipped and why.')
   app.run(main)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from data_pipeline import rendering
+from data_pipeline import source_options
 from data_pipeline.song import Source
 
 
@@ -152,27 +151,21 @@ def plain_song(name: str, song_id: str) -> str:
   return song_id if plain_name(name) == name else song_id.rpartition(VARIANT_MARK)[0]
 
 
-def source(name: str, manual_dir: str | None = None, variants: int | None = None, soundfonts: tuple[str, ...] = ()) -> Source:
+def source(name: str, manual_dir: str | None = None, options: Sequence[str] = ()) -> Source:
   """The source of 'dataset/configuration'.
 
   Args:
     manual_dir: the user's own corpus, where the configuration reads one.
-    variants, soundfonts: settings of a configuration of variants, see `data_pipeline.varied.Varied`; default: its own.
+    options: 'option=value' each; see `source_options`.
 
   Raises:
     UnknownDatasetError: there is none of that name.
-    ValueError: it needs `manual_dir`, or has no variants; or there is no such SoundFont.
+    ValueError: it needs `manual_dir`, or has no such option.
   """
   dataset, config = parse(name)
-  if plain_name(config) == config:
-    if variants is not None or soundfonts:
-      raise ValueError(f'{name} has no variants to set; {name}{_VARIANTS} does')
-    return _SOURCES[dataset][config](manual_dir)
-  from data_pipeline.varied import Varied
+  made = _SOURCES[dataset][plain_name(config)](manual_dir)
+  if plain_name(config) != config:
+    from data_pipeline.varied import Varied
 
-  if variants is not None and variants < 1:
-    raise ValueError(f'{name} with {variants} variants of a song would be empty; give 1 or more')
-  for path in soundfonts:
-    rendering.check_soundfont(path)
-  made = Varied(_SOURCES[dataset][plain_name(config)](manual_dir), soundfonts=tuple(os.path.abspath(path) for path in soundfonts))
-  return made if variants is None else dataclasses.replace(made, count=variants)
+    made = Varied(made)
+  return source_options.apply(made, options, name)

@@ -7,6 +7,8 @@ import json
 import os
 import time
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +31,7 @@ class Summary:
     songs: id -> {'split', 'seconds', 'licence', 'credit'}.
     skipped: id -> reason.
     statistics: name -> list, mean and standard deviation a bin over the training split.
+    options: 'option=value' of the source's options that were not left as they are; with them `catalogue.source` makes it again.
   """
 
   version: str
@@ -36,6 +39,7 @@ class Summary:
   songs: dict[str, dict]
   skipped: dict[str, str]
   statistics: dict[str, list[float]]
+  options: list[str] = dataclasses.field(default_factory=list)
 
   def splits(self) -> dict[str, list[str]]:
     """Split -> ids, sorted."""
@@ -114,58 +118,109 @@ def features_of(song: Song) -> ft.Features:
   )
 
 
-def _extract_one(source: Source, key: SongKey, path: str) -> tuple[SongKey, str | None]:
-  """In a worker: writes the feature file; returns the reason where the song is skipped."""
-  try:
-    features = features_of(source.load(key))
-  except SkipSong as error:
-    return key, str(error)
-  except Exception as error:  # Hours of work don't end with one strange file; `extract` stops if it's the corpus that is gone.
-    return key, f'unforeseen {type(error).__name__}: {error}'
-  ft.save(features, path)  # A full disk is no fault of the song: it ends the build.
-  return key, None
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """What became of one song; small enough to travel from another process or machine.
+
+  Attributes:
+    key: of the song.
+    skipped: the reason why it can't be used, or ''.
+    entry: {'split', 'seconds', 'licence', 'credit'}; empty where it was skipped.
+    frames: how many `sums` were taken over.
+    sums: 'mix' and 'bass' -> [2, bins] float64, sums and sums of squares over the frames of a training song; else empty.
+  """
+
+  key: SongKey
+  skipped: str = ''
+  entry: dict[str, Any] = dataclasses.field(default_factory=dict)
+  frames: int = 0
+  sums: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
-def extract(source: Source, directory: str, workers: int | None = None) -> Summary:
+def extract_song(source: Source, key: SongKey, directory: str) -> Outcome:
+  """Makes the feature file of one song below `directory` if it isn't there; run in worker processes, and on Beam's workers.
+
+  Raises:
+    FeatureFileError: the file is there, and damaged or of another version.
+    OSError: the disk is full, which is no fault of the song.
+  """
+  path = song_path(directory, key.id)
+  if storage.exists(path):
+    features = ft.load(path)
+  else:
+    try:
+      features = features_of(source.load(key))
+    except SkipSong as error:
+      return Outcome(key, skipped=str(error))
+    except Exception as error:  # Hours of work don't end with one strange file; `finish` stops if it's the corpus that is gone.
+      return Outcome(key, skipped=f'unforeseen {type(error).__name__}: {error}')
+    ft.save(features, path)
+  entry = {'split': key.split, 'seconds': features.seconds, 'licence': features.licence, 'credit': features.credit}
+  if key.split != 'train':
+    return Outcome(key, entry=entry)
+  wide = {name: getattr(features, name).astype(np.float64) for name in ('mix', 'bass')}
+  sums = {name: np.stack([values.sum(axis=0), np.square(values).sum(axis=0)]) for name, values in wide.items()}
+  return Outcome(key, entry=entry, frames=features.frames, sums=sums)
+
+
+def extract(source: Source, directory: str, workers: int | None = None, options: Sequence[str] = ()) -> Summary:
   """Makes the feature files of a source below `directory`, continuing where an earlier call was stopped.
 
   Args:
     workers: processes; default: one a core.
+    options: of the source, for the summary.
 
   Raises:
     ValueError: the source finds nothing to use, or the folder holds another source's songs.
   """
-  done = load_summary(directory, missing_ok=True)
+  done = finished(source, directory)
   if done is not None:
-    if done.source != repr(source):
-      raise ValueError(
-        f'{directory} was built with other settings:\n  there: {done.source}\n  now:   {source!r}\n'
-        'Give another --data_dir, or delete that folder.'
-      )
     return done
+  keys = begin(source, directory)
+  files = set(storage.names(os.path.join(directory, 'songs')))
+  there = {key for key in keys if os.path.basename(song_path(directory, key.id)) in files}
+  outcomes = []
+  started = time.monotonic()
+  with Progress(len(keys), 'features', 'songs', done=len(there)) as progress:
+    for outcome in parallel.results(extract_song, [(source, key, directory) for key in keys], workers):
+      outcomes.append(outcome)
+      if outcome.skipped:
+        progress.message(f'skipped {outcome.key.id}: {outcome.skipped}')
+      if outcome.key not in there:
+        progress.update()
+  summary = finish(source, directory, keys, outcomes, options)
+  minutes = sum(entry['seconds'] for entry in summary.songs.values()) / 60
+  print(f'features of {len(summary.songs)} songs, {minutes:.1f} min of music, in {clock(time.monotonic() - started)}')
+  return summary
+
+
+def finished(source: Source, directory: str) -> Summary | None:
+  """The summary of a folder that is complete, or None.
+
+  Raises:
+    ValueError: the folder holds another source's songs.
+  """
+  done = load_summary(directory, missing_ok=True)
+  if done is not None and done.source != repr(source):
+    raise ValueError(
+      f'{directory} was built with other settings:\n  there: {done.source}\n  now:   {source!r}\n'
+      'Give another --data_dir, or delete that folder.'
+    )
+  return done
+
+
+def begin(source: Source, directory: str) -> list[SongKey]:
+  """Makes the folder the source's own; returns the songs to make.
+
+  Raises:
+    ValueError: the source finds nothing, or gives one id twice, or the folder was begun for another.
+  """
   keys = list(source.songs())
   if len({key.id for key in keys}) != len(keys):
     raise ValueError(f'{source!r} gives one id to several songs: {Counter(key.id for key in keys).most_common(1)[0][0]}')
   storage.make_folder(os.path.join(directory, 'songs'))
   _claim(directory, source)
-  there = set(storage.names(os.path.join(directory, 'songs')))
-  waiting = [key for key in keys if os.path.basename(song_path(directory, key.id)) not in there]
-  skipped: dict[str, str] = {}
-  begin = time.monotonic()
-  with Progress(len(keys), 'features', 'songs', done=len(keys) - len(waiting)) as progress:
-    tasks = [(source, key, song_path(directory, key.id)) for key in waiting]
-    for key, reason in parallel.results(_extract_one, tasks, workers):
-      if reason is not None:
-        skipped[key.id] = reason
-        progress.message(f'skipped {key.id}: {reason}')
-      progress.update()
-  if list(source.songs()) != keys:
-    raise ValueError(f'the songs of {source!r} changed while they were read; run the same command again when they are at rest')
-  _remove_remains(directory)
-  summary = _summarise(source, directory, [key for key in keys if key.id not in skipped], skipped)
-  minutes = sum(entry['seconds'] for entry in summary.songs.values()) / 60
-  print(f'features of {len(summary.songs)} songs, {minutes:.1f} min of music, in {clock(time.monotonic() - begin)}')
-  return summary
+  return keys
 
 
 def _remove_remains(directory: str) -> None:
@@ -189,21 +244,32 @@ def _claim(directory: str, source: Source) -> None:
   storage.write_text(path, repr(source))
 
 
-def _summarise(source: Source, directory: str, keys: list[SongKey], skipped: dict[str, str]) -> Summary:
-  songs = {}
-  sums = {name: [np.zeros(bins), np.zeros(bins)] for name, bins in (('mix', ft.MIX_BINS), ('bass', ft.BASS_BINS))}
-  frames = 0
-  for key in sorted(keys, key=lambda k: k.id):
-    features = ft.load(song_path(directory, key.id))
-    songs[key.id] = {'split': key.split, 'seconds': features.seconds, 'licence': features.licence, 'credit': features.credit}
-    if key.split == 'train':
-      frames += features.frames
-      for name, (total, squares) in sums.items():
-        values = getattr(features, name).astype(np.float64)
-        total += values.sum(axis=0)
-        squares += np.square(values).sum(axis=0)
+def finish(source: Source, directory: str, keys: list[SongKey], outcomes: Iterable[Outcome], options: Sequence[str] = ()) -> Summary:
+  """Writes the summary, which says that the folder is complete.
+
+  Args:
+    keys: what `begin` returned.
+    outcomes: of all songs, in any order.
+    options: of the source, for the summary.
+
+  Raises:
+    ValueError: the source's songs are no longer those of `keys`, or none is left to train on.
+  """
+  if list(source.songs()) != keys:
+    raise ValueError(f'the songs of {source!r} changed while they were read; run the same command again when they are at rest')
+  _remove_remains(directory)
+  songs, skipped = {}, {}
+  frames, sums = 0, {'mix': np.zeros((2, ft.MIX_BINS)), 'bass': np.zeros((2, ft.BASS_BINS))}
+  for outcome in sorted(outcomes, key=lambda outcome: outcome.key.id):  # in one order, so that rounding errors are the same
+    if outcome.skipped:
+      skipped[outcome.key.id] = outcome.skipped
+      continue
+    songs[outcome.key.id] = outcome.entry
+    frames += outcome.frames
+    for name, values in outcome.sums.items():
+      sums[name] += values
   if not frames:
-    reasons = '\n'.join(f'  {song}: {reason}' for song, reason in sorted(skipped.items())[:20])
+    reasons = '\n'.join(f'  {song}: {reason}' for song, reason in list(skipped.items())[:20])
     raise ValueError(f'{source!r} gives no song to train on; skipped {len(skipped)}:\n{reasons}')
   statistics = {'frames': [float(frames)]}
   for name, (total, squares) in sums.items():
@@ -211,7 +277,7 @@ def _summarise(source: Source, directory: str, keys: list[SongKey], skipped: dic
     # A bin that hardly varies (silence at the top of a muffled corpus) must not be blown up.
     std = np.sqrt(np.maximum(squares / frames - mean**2, 0.05**2))
     statistics |= {f'{name}_mean': mean.tolist(), f'{name}_std': std.tolist()}
-  summary = Summary(ft.VERSION, repr(source), songs, dict(sorted(skipped.items())), statistics)
+  summary = Summary(ft.VERSION, repr(source), songs, skipped, statistics, list(options))
   storage.write_text(os.path.join(directory, 'summary.json'), json.dumps(dataclasses.asdict(summary), indent=1, sort_keys=True))
   return summary
 

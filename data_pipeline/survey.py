@@ -1,10 +1,17 @@
-"""Looks before a build begins: what would be used, what would be skipped and why, and whether the disk has room for it."""
+"""Looks before a build begins: what would be used, what would be skipped and why, and whether the disk has room for it.
+
+  python -m data_pipeline.survey --hours 10 145 --times_realtime 30
+
+prints what so many hours of music take, without a corpus.
+"""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import os
 import shutil
+import sys
 from collections import Counter
 
 from data_pipeline import excerpts, extraction, parallel, storage
@@ -133,3 +140,26 @@ def room(data_dir: str) -> int:
   if not os.access(data_dir, os.W_OK):
     raise ValueError(f'{data_dir}: no permission to write there. Give another --data_dir.')
   return shutil.disk_usage(data_dir).free
+
+
+def sizes(hours: float, times_realtime: float) -> tuple[float, float, float]:
+  """What so many hours of music take: GB of stage 1, GB of TFDS files, hours of stage 1 at a speed (see `data_pipeline.benchmark`)."""
+  first, both = (bytes_needed(3600 * hours, tfds_files) / 1e9 for tfds_files in (False, True))
+  return first, both - first, hours / times_realtime
+
+
+def main(arguments: list[str] | None = None) -> int:
+  parser = argparse.ArgumentParser(prog='python -m data_pipeline.survey', description='Room and time that hours of music take.')
+  parser.add_argument('--hours', type=float, nargs='+', required=True, help='of music, one line each')
+  parser.add_argument(
+    '--times_realtime', type=float, required=True, help='speed of stage 1, as python -m data_pipeline.benchmark prints it'
+  )
+  defined = parser.parse_args(arguments)
+  print(f'{"hours of music":>15}{"stage 1, GB":>13}{"TFDS, GB":>10}{"build, hours":>14}')
+  for hours in defined.hours:
+    print(f'{hours:>15.1f}' + '{:>13.1f}{:>10.1f}{:>14.2f}'.format(*sizes(hours, defined.times_realtime)))
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -97,7 +97,9 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   def _split_generators(self, dl_manager: tfds.download.DownloadManager):
     del dl_manager  # nothing is downloaded: stage 1 has made or read everything
     summary = extraction.load_summary(self._features_folder())
-    self.info.metadata.update({'statistics': summary.statistics, 'songs': summary.songs, 'skipped': summary.skipped})
+    self.info.metadata.update(
+      {'statistics': summary.statistics, 'songs': summary.songs, 'skipped': summary.skipped, 'source_options': summary.options}
+    )
     return {split: self._generate_examples(ids) for split, ids in summary.splits().items()}
 
   def _generate_examples(self, ids: list[str]):

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_pipeline import audio_variants, extraction, front_end
+from data_pipeline import audio_variants, extraction, front_end, rendering
 from data_pipeline import features as ft
 from data_pipeline.catalogue import VARIANT_MARK
 from data_pipeline.notes import Notes, merge
@@ -44,25 +44,32 @@ _FARTHEST_DOWN_DB = 25.0
 
 @dataclasses.dataclass(frozen=True)
 class Varied:
-  """Variants 1 .. `count` of the training songs of a source, under the ids `<song>.v1` ...; variant 0, the plain song, is the source's own.
+  """Variants of the training songs of a source, under the ids `<song>.v1` and so on; the plain song is the source's own.
 
   What is played and how is a function of the song's id and the variant's number. The bass stays what it is, at its level in the plain song;
   where the whole song is detuned (by a tape that runs fast or slow), so is the bass, and notes and beats keep time with it.
 
   Attributes:
     source: of the songs.
-    count: variants a song.
+    variants: of each song.
     soundfonts: paths of General MIDI .sf2 files that play a part of the variants, where the source renders notes.
   """
 
   source: Source
-  count: int = 3
+  variants: int = 3
   soundfonts: tuple[str, ...] = ()
+
+  def __post_init__(self):
+    if self.variants < 1:
+      raise ValueError(f'{self.variants} variants of a song would be no data; give 1 or more')
+    for path in self.soundfonts:
+      rendering.check_soundfont(path)
+    object.__setattr__(self, 'soundfonts', tuple(os.path.abspath(path) for path in self.soundfonts))
 
   def songs(self) -> Sequence[SongKey]:
     """Every variant. Validation and test songs have none: they are judged as they are."""
     plain = [key for key in self.source.songs() if key.split == 'train']
-    return [SongKey(f'{key.id}{VARIANT_MARK}{number}', key.split) for key in plain for number in range(1, self.count + 1)]
+    return [SongKey(f'{key.id}{VARIANT_MARK}{number}', key.split) for key in plain for number in range(1, self.variants + 1)]
 
   def load(self, key: SongKey) -> Song:
     """Makes one variant. Raises SkipSong as the source."""
@@ -144,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
   parser = argparse.ArgumentParser(prog='python -m data_pipeline.varied', description='Size and speed of variants, on one core.')
   parser.add_argument('--songs', type=int, default=4, help='songs of the open band, one variant of each')
   count = parser.parse_args(arguments).songs
-  plain, source = OpenBand(), Varied(OpenBand(), count=1)
+  plain, source = OpenBand(), Varied(OpenBand(), variants=1)
   keys = source.songs()[:count]
   _cost(plain, [plain.songs()[0]])  # librosa compiles on first use
   seconds = {}

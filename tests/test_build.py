@@ -69,6 +69,13 @@ def test_the_estimate_is_what_a_build_takes(data_dir):
     assert 0.75 < taken / expected < 1.34, folder
 
 
+def test_what_hours_of_music_take(capsys):
+  assert survey.main(['--hours', '1', '10', '--times_realtime', '20']) == 0
+  one, ten = ([float(cell) for cell in line.split()] for line in capsys.readouterr().out.splitlines()[1:])
+  assert one[0] == 1 and one[1] == pytest.approx(survey.bytes_needed(3600, False) / 1e9, abs=0.05) and one[3] == 0.05
+  assert ten == pytest.approx([10, *survey.sizes(10, 20)], abs=0.06)
+
+
 def test_only_bad_songs_end_the_build_before_it_begins(tmp_path):
   bad_songs.bad_song(tmp_path / 'corpus' / 'text')
   with pytest.raises(ValueError, match=r'none of the songs can be used:\n  text: .*not audio'):

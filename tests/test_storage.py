@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import test_distributed
 import tiny
+from etils.epath import gpath
 
 from bassnet_jax import checkpoints, scalar_log, train, trained
 from bassnet_jax.inputs import corpus as corpora
@@ -44,7 +45,10 @@ def bucket(environment, monkeypatch, tmp_path):
   found, variables = environment
   for name, value in (variables | {'BASSNET_JAX_CACHE': str(tmp_path / 'cache')}).items():
     monkeypatch.setenv(name, value)
-  return found
+  # What reads buckets is settled once a process: by an earlier test that tensorflow does.
+  gpath._is_tf_installed.cache_clear()
+  yield found
+  gpath._is_tf_installed.cache_clear()
 
 
 SOURCE = Artificial('a1', train=2, validation=1, test=0, test_timbre=0)

@@ -67,7 +67,7 @@ def heard(audio: np.ndarray, cents: float) -> set[int]:
 
 
 def test_training_songs_alone_have_variants():
-  keys = Varied(FourStems(), count=2).songs()
+  keys = Varied(FourStems(), variants=2).songs()
   assert keys == [SongKey(name, 'train') for name in ('tones.v9.v1', 'tones.v9.v2', 'quiet.v1', 'quiet.v2')]
   assert isinstance(FourStems(), StemSource) and not isinstance(FourStems(), RenderedSource)
 
@@ -76,8 +76,8 @@ def test_the_bass_and_its_notes_stay_but_for_the_tuning():
   plain = FourStems().load(FourStems().songs()[0])
   reference = extraction.features_of(plain)
   tunings = []
-  for key in Varied(FourStems(), count=4).songs()[:4]:
-    song = Varied(FourStems(), count=4).load(key)
+  for key in Varied(FourStems(), variants=4).songs()[:4]:
+    song = Varied(FourStems(), variants=4).load(key)
     factor = song.notes.onset[-1] / plain.notes.onset[-1]
     cents = -1200 * np.log2(factor)
     tunings.append(cents)
@@ -99,7 +99,7 @@ def test_the_bass_and_its_notes_stay_but_for_the_tuning():
 
 
 def test_stems_are_left_out_and_the_notes_of_the_mix_with_them():
-  source = Varied(FourStems(), count=16)
+  source = Varied(FourStems(), variants=16)
   counts = set()
   for key in source.songs()[:16]:
     song = source.load(key)
@@ -121,14 +121,14 @@ def test_gains_differ_and_quiet_choices_are_not_taken():
 
 
 def test_a_variant_depends_on_the_song_and_its_number_alone():
-  source, again = Varied(FourStems(), count=2), Varied(FourStems(), count=5)
+  source, again = Varied(FourStems(), variants=2), Varied(FourStems(), variants=5)
   first, second = (source.load(key).mix for key in source.songs()[:2])
   np.testing.assert_array_equal(first, again.load(again.songs()[0]).mix)
   assert len(first) != len(second) or not np.allclose(first, second)
 
 
 def test_a_silent_mix_is_skipped():
-  source = Varied(FourStems(), count=1)
+  source = Varied(FourStems(), variants=1)
   with pytest.raises(SkipSong, match='silent'):
     source.load(source.songs()[1])
 
@@ -196,7 +196,7 @@ def test_players_are_drawn_from_families():
 
 
 def test_configurations_of_variants():
-  source = catalogue.source('bassnet_pop_rock/open_variants', variants=2)
+  source = catalogue.source('bassnet_pop_rock/open_variants', options=['variants=2'])
   assert source == Varied(OpenBand(), 2) and Varied(OpenBand()) == catalogue.source('bassnet_pop_rock/open_variants')
   assert len(source.songs()) == 2 * sum(key.split == 'train' for key in OpenBand().songs())
   for name in catalogue.names():
@@ -204,22 +204,22 @@ def test_configurations_of_variants():
 
 
 def test_settings_of_variants_are_checked(tmp_path):
-  with pytest.raises(ValueError, match='bassnet_pop_rock/open has no variants to set; bassnet_pop_rock/open_variants does'):
-    catalogue.source('bassnet_pop_rock/open', variants=2)
-  with pytest.raises(ValueError, match='would be empty; give 1 or more'):
-    catalogue.source('bassnet_pop_rock/open_variants', variants=0)
+  with pytest.raises(ValueError, match='bassnet_pop_rock/open has no option variants'):
+    catalogue.source('bassnet_pop_rock/open', options=['variants=2'])
+  with pytest.raises(ValueError, match='no data; give 1 or more'):
+    catalogue.source('bassnet_pop_rock/open_variants', options=['variants=0'])
   with pytest.raises(ValueError, match='no such file; a General MIDI SoundFont'):
-    catalogue.source('bassnet_pop_rock/open_variants', soundfonts=(str(tmp_path / 'none.sf2'),))
+    catalogue.source('bassnet_pop_rock/open_variants', options=[f'soundfonts={tmp_path / "none.sf2"}'])
   (tmp_path / 'text.sf2').write_text('not a SoundFont')
   with pytest.raises(ValueError, match='not a SoundFont 2 file'):
-    catalogue.source('bassnet_pop_rock/open_variants', soundfonts=(str(tmp_path / 'text.sf2'),))
+    catalogue.source('bassnet_pop_rock/open_variants', options=[f'soundfonts={tmp_path / "text.sf2"}'])
 
 
 @pytest.fixture(scope='module')
 def built(tmp_path_factory, midi_folder) -> str:
   """A data folder with `midi` and one variant of its song, as a user builds them, without the TFDS files."""
   root = str(tmp_path_factory.mktemp('data'))
-  for name, settings in (('midi', {}), ('midi_variants', {'variants': 1})):
+  for name, settings in (('midi', {}), ('midi_variants', {'options': ['variants=1']})):
     build.build(f'bassnet_pop_rock/{name}', root, midi_folder.folder, workers=1, tfds_files=False, **settings)
   return root
 
@@ -245,13 +245,13 @@ def test_training_reads_variants_and_evaluation_does_not(built):
 
 
 def test_a_built_dataset_of_other_settings_is_said(built, midi_folder):
-  with pytest.raises(ValueError, match='was built with other settings'):
-    build.build('bassnet_pop_rock/midi_variants', built, midi_folder.folder, tfds_files=False, variants=2)
+  with pytest.raises(ValueError, match='was built with other options of its source'):
+    build.build('bassnet_pop_rock/midi_variants', built, midi_folder.folder, tfds_files=False, options=['variants=2'])
 
 
 def test_the_experiment_takes_as_many_steps_on_four_versions_of_each_song():
   with_variants, without = (experiments.get(f'pr_freedoom{name}_window64') for name in ('_variants', ''))
   assert with_variants.data.datasets == (*without.data.datasets, *(f'{name}_variants' for name in without.data.datasets))
-  versions = 1 + Varied(OpenBand()).count
+  versions = 1 + Varied(OpenBand()).variants
   assert with_variants.train.passes * versions == without.train.passes
   assert with_variants.evaluation == without.evaluation

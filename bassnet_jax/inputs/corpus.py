@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 from bassnet_jax.batch import Statistics
 from bassnet_jax.config import DataConfig
-from data_pipeline import build, catalogue, extraction, storage
+from data_pipeline import build, catalogue, extraction, source_options, storage
 from data_pipeline import features as ft
 
 
@@ -88,11 +89,21 @@ class Corpus:
     return [build.tfds_folder(name, self.data_dir) for name in self.names]
 
 
-def open_corpus(config: DataConfig, data_dir: str, manual_dir: str | None = None, tfds_files: bool | None = None) -> Corpus:
+def open_corpus(
+  config: DataConfig,
+  data_dir: str,
+  manual_dir: str | None = None,
+  tfds_files: bool | None = None,
+  options: Sequence[str] = (),
+) -> Corpus:
   """The corpus of a configuration; what is missing is built, saying so.
 
+  Args:
+    options: of the sources, 'option=value' or, of several datasets, 'configuration.option=value'. Datasets that none of them concerns are
+      taken as they are.
+
   Raises:
-    ValueError: unknown dataset, or its source can't be used.
+    ValueError: unknown dataset, or its source can't be used, or it was built with other options than those given.
   """
   data_dir = storage.absolute(data_dir)
   tfds_files = config.backend == 'tfdata' if tfds_files is None else tfds_files
@@ -100,7 +111,12 @@ def open_corpus(config: DataConfig, data_dir: str, manual_dir: str | None = None
   for name in config.datasets:
     if not build.is_built(name, data_dir, tfds_files):
       print(f'dataset {name} is not in {data_dir}: building it now (once)', flush=True)
-    summaries.append(build.build(name, data_dir, manual_dir, tfds_files=tfds_files))
+    given = source_options.for_dataset(options, name, config.datasets)
+    summaries.append(build.build(name, data_dir, manual_dir, tfds_files=tfds_files, options=given or None))
+    if not given and build.outdated(name, summaries[-1]):
+      print(f'note: {build.outdated(name, summaries[-1])}', flush=True)
+    if summaries[-1].options and not given:
+      print(f'dataset {name} was built with {" ".join(summaries[-1].options)}', flush=True)
   return Corpus(tuple(config.datasets), data_dir, tuple(summaries), pooled_statistics(summaries))
 
 

@@ -32,10 +32,12 @@ class OpenBand:
   Attributes:
     song_count: how many songs.
     seed: another seed is another corpus.
+    version: of what the band plays; raised when the same seed gives other songs, so that old features are not taken for new ones.
   """
 
   song_count: int = 320
   seed: int = 0
+  version: int = 2
 
   def songs(self) -> list[SongKey]:
     return [SongKey(f'open-{index:05d}', split_of(index)) for index in range(self.song_count)]

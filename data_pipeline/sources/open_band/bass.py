@@ -329,6 +329,12 @@ IDIOMS: dict[str, Callable[[np.random.Generator, Bed], list[Tone]]] = {
 }
 
 
+_FOLLOWING = frozenset(('riff_doubled', 'riff_simplified'))
+"""Idioms that are the guitars' line: it decides what comes again."""
+_TURNS = 0.85
+_PHRASED = 0.9
+
+
 def play(rng: np.random.Generator, bed: Bed, idiom: str, legato: float, fills: float) -> list[Tone]:
   """A section's bass line: the idiom, fills at the ends of phrases, articulation.
 
@@ -339,6 +345,9 @@ def play(rng: np.random.Generator, bed: Bed, idiom: str, legato: float, fills: f
   """
   tones = sorted(IDIOMS[idiom](rng, bed))
   meter = bed.frame.meter
+  follows = idiom in _FOLLOWING
+  if not follows and rng.random() < _TURNS:
+    tones = _turned(rng, bed, tones)
   for bar in range(3, bed.frame.bars, 4):
     if rng.random() < fills:
       start, end = bar * meter.bar + meter.beats[-pick(rng, (1, 1, 2))], (bar + 1) * meter.bar
@@ -348,8 +357,34 @@ def play(rng: np.random.Generator, bed: Bed, idiom: str, legato: float, fills: f
         *_fill(rng, bed, start, end, kept[-1].pitch if kept else bed.root(start)),
         *(tone for tone in tones if tone.tick >= end),
       ]
+  phrase = bed.frame.phrase
+  if phrase is not None and not follows and rng.random() < _PHRASED:
+    tones = _repeated(tones, phrase, bed.frame.ticks)
   # A held note keeps its length whatever the articulation: staccato wholes are no idiom.
   return [tone._replace(length=max(2, round(tone.length * (legato if tone.length <= QUARTER else max(legato, 0.8))))) for tone in tones]
+
+
+def _turned(rng: np.random.Generator, bed: Bed, tones: list[Tone]) -> list[Tone]:
+  """Every second bar ends in a scale step towards the root that follows; rhythm and length stay."""
+  meter, turned = bed.frame.meter, []
+  ends = {
+    max((tone.tick for tone in tones if bar * meter.bar <= tone.tick < (bar + 1) * meter.bar), default=-1)
+    for bar in range(1, bed.frame.bars, 2)
+  }
+  side = pick(rng, (-1, 1, 1))
+  for tone in tones:
+    if tone.tick in ends and tone.tick % meter.bar and tone.length <= QUARTER:
+      goal = pitch_near(bed.frame.chord((tone.tick // meter.bar + 1) * meter.bar % bed.frame.ticks).root, tone.pitch)
+      tone = tone._replace(pitch=_above_lowest(bed, scale_step(bed.frame.key, goal, side)))
+    turned.append(tone)
+  return turned
+
+
+def _repeated(tones: list[Tone], phrase: int, ticks: int) -> list[Tone]:
+  """The first phrase over and over."""
+  first = [tone._replace(length=min(tone.length, phrase - tone.tick)) for tone in tones if tone.tick < phrase]
+  copies = [tone._replace(tick=tone.tick + start) for start in range(0, ticks, phrase) for tone in first]
+  return [tone._replace(length=min(tone.length, ticks - tone.tick)) for tone in copies if tone.tick < ticks]
 
 
 def _fill(rng: np.random.Generator, bed: Bed, start: int, end: int, before: int) -> list[Tone]:

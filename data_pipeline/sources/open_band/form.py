@@ -116,7 +116,7 @@ def draw_band(rng: np.random.Generator, style: Style) -> Band:
   lead = choose(rng, LEAD_PROGRAMS) if rng.random() < style.lead else None
   used = {rhythm, second}
   keys = choose(rng, KEY_PROGRAMS) if rng.random() < style.keys else None
-  pad = choose(rng, PAD_PROGRAMS) if rng.random() < 0.5 * style.keys + 0.3 else None
+  pad = choose(rng, PAD_PROGRAMS) if rng.random() < 0.4 * style.keys + 0.5 else None
   heavy = style.power > 0.6
   guitar_low = choose(rng, {40: 6, 38: 2.5, 36: 1, 35: 0.7} if heavy else {40: 1})
   bass_low = 28 if guitar_low == 40 else guitar_low - 12
@@ -137,9 +137,9 @@ def draw_band(rng: np.random.Generator, style: Style) -> Band:
     guitar_low=guitar_low,
     bass_low=bass_low,
     bass_base=bass_low + choose(rng, {0: 3.5, 3: 1.5, 5: 2, 7: 2, 8: 1.5, 10: 1.2, 12: 1}),
-    legato=float(rng.choice([0.45, 0.6, 0.75, 0.88, 0.94, 1.0], p=[0.04, 0.06, 0.12, 0.2, 0.26, 0.32])),
-    approach=float(rng.choice([0.0, 0.2, 0.5])),
-    fills=float(rng.choice([0.0, 0.1, 0.3, 0.5])),
+    legato=float(rng.choice([0.45, 0.6, 0.75, 0.88, 0.94, 1.0], p=[0.02, 0.05, 0.09, 0.18, 0.28, 0.38])),
+    approach=float(rng.choice([0.0, 0.1, 0.4])),
+    fills=float(rng.choice([0.0, 0.0, 0.15, 0.3])),
   )
 
 
@@ -155,30 +155,31 @@ def draw_material(rng: np.random.Generator, style: Style, name: str, meter: Mete
   if name == 'chorus':
     textures['power'] = 2 * textures.get('power', 0)
   texture = choose(rng, textures)
-  rate = rng.uniform(*style.notes_a_second)
-  notes_per_beat = float(np.clip(rate * 24 * tick_seconds, 0.7, 4))
+  # Riffs that are slow or very fast besides those between; chords are rather held than struck.
+  rate = rng.uniform(*style.notes_a_second) * choose(rng, {0.7: 0.7, 1.0: 3, 1.5: 3.5} if texture == 'riff' else {0.3: 3, 0.5: 3, 1.0: 2})
+  notes_per_beat = float(np.clip(rate * 24 * tick_seconds, 0.5, 4))
   riff = None
   if texture == 'riff':
     riff = draw_riff(rng, meter, key, choose(rng, style.riffs), _playable(notes_per_beat, tick_seconds), moves=rng.random() < 0.45)
   doubled = texture in ('riff', 'chug', 'boogie', 'power') and rng.random() < style.doubles * (0.7 if texture == 'power' else 1.12)
-  idiom = 'riff_doubled' if doubled else choose(rng, {name: weight**0.8 for name, weight in style.idioms.items()})
+  idiom = 'riff_doubled' if doubled else choose(rng, style.idioms)
   key_textures = []
   if band.keys is not None and (rng.random() < 0.75 or texture == 'none'):
     key_textures.append((pick(rng, [texture for texture in KEY_TEXTURES if texture != 'pad']), band.keys))
-  if band.pad is not None and rng.random() < 0.65:
-    key_textures.append(('pad' if rng.random() < 0.75 else 'ostinato', band.pad))
+  if band.pad is not None and rng.random() < 0.8:
+    key_textures.append(('pad' if rng.random() < 0.85 else 'ostinato', band.pad))
   if band.colour is not None and rng.random() < 0.6:
     key_textures.append((pick(rng, ('ostinato', 'ostinato', 'broken', 'pad')), band.colour))
   if texture == 'none' and not key_textures:
     texture = 'strum'
   heavy = band.rhythm in (29, 30) and texture in ('riff', 'chug', 'power')
-  second = pick(rng, ('unison', 'octave', 'third', 'held', 'unison')) if heavy and rng.random() < 0.55 else None
+  second = pick(rng, ('unison', 'octave', 'third', 'held', 'unison')) if heavy and rng.random() < 0.45 else None
   return Material(
     seed=int(rng.integers(2**31)),
     texture=texture,
     riff=riff,
     chords=draw_progression(rng, key, style.power),
-    bars_each=choose(rng, {1: 6, 2: 2.5, 0.5: 1.5}),
+    bars_each=choose(rng, {1: 3.5, 2: 4, 0.5: 0.7, 4: 1.8}),
     groove=choose(rng, {**style.grooves, **({'hats': 1.0, 'tom': 1.0} if name in ('intro', 'breakdown') else {})}),
     idiom=idiom,
     second=second,

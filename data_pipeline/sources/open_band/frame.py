@@ -51,6 +51,16 @@ class Frame:
     """End of the chord that sounds at a tick."""
     return next((span.end for span in self.spans if span.start <= tick < span.end), self.ticks)
 
+  @property
+  def phrase(self) -> int | None:
+    """Ticks after which the harmony comes again: the shortest of 2, 4 and 8 bars that fits; None where it doesn't."""
+    step = self.meter.bar // 2
+    for bars in (2, 4, 8):
+      length = bars * self.meter.bar
+      if length < self.ticks and all(self.chord(tick) == self.chord(tick + length) for tick in range(0, self.ticks - length, step)):
+        return length
+    return None
+
   def on_beat(self, tick: int) -> bool:
     return tick % self.meter.bar in self.meter.beats
 

@@ -109,7 +109,7 @@ def chug(rng: np.random.Generator, frame: Frame, program: int, low: int, notes_p
 def power(rng: np.random.Generator, frame: Frame, program: int, low: int, notes_per_beat: float) -> Part:
   """Ringing power chords: held, or struck in a rhythm."""
   wide = rng.random() < 0.6
-  held = rng.random() < 0.3
+  held = rng.random() < 0.45
   rhythm = [(span.start, span.end - span.start) for span in frame.spans]
   if not held:
     rhythm = frame.cut_at_chords(frame.repeated(draw_rhythm(rng, frame.meter, min(notes_per_beat, 2.8), frame.finest == SIXTEENTH)))

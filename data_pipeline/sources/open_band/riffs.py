@@ -28,7 +28,7 @@ _TERNARY_CELLS = (
   (6, 6, 12, 12),
   (6,) * 6,
 )
-_BEAT_FORMS = ('AAAA', 'AABA', 'ABAB', 'AAAB', 'ABAC', 'AABC', 'ABCB')
+_BEAT_FORMS = ('AAAA', 'AAAA', 'AABA', 'ABAB', 'AAAB', 'AAAB', 'ABAC', 'AABC')
 
 KINDS = ('pedal', 'pentatonic', 'chromatic', 'power', 'tremolo', 'gallop', 'octave', 'scale')
 
@@ -94,7 +94,8 @@ def _draw_cell(rng: np.random.Generator, group: int, notes_per_beat: float, sixt
   options = _TERNARY_CELLS if group == 3 else _BINARY_CELLS if sixteenths else _BINARY_EIGHTH_CELLS
   options = [cell for cell in options if (sixteenths or min(map(abs, cell)) >= EIGHTH) and not (first and cell[0] < 0)]
   target = notes_per_beat * group / 2 if group == 3 else notes_per_beat
-  return choose(rng, {cell: np.exp(-(((sum(x > 0 for x in cell) - target) / 0.7) ** 2)) + 1e-6 for cell in options})
+  even = {cell: 2.0 if len(set(cell)) == 1 else 1.0 for cell in options}  # most riffs run in even notes
+  return choose(rng, {cell: even[cell] * np.exp(-(((sum(x > 0 for x in cell) - target) / 0.7) ** 2)) + 1e-6 for cell in options})
 
 
 def draw_riff(rng: np.random.Generator, meter: Meter, key: Key, kind: str, notes_per_beat: float, moves: bool) -> Riff:
@@ -102,7 +103,7 @@ def draw_riff(rng: np.random.Generator, meter: Meter, key: Key, kind: str, notes
   sixteenths = notes_per_beat > 1.4
   scale = pick(rng, RIFF_SCALES[key.mode])
   first = _bar(rng, meter, kind, notes_per_beat, sixteenths, scale)
-  form = pick(rng, ('A', 'AB', 'AB', 'AAAB', 'ABAC'))
+  form = pick(rng, ('A', 'AB', 'AB', 'AB', 'AB', 'ABAC', 'ABAC', 'ABAC'))
   bars = {'A': first, 'B': _varied(rng, first, meter, scale, kind), 'C': _varied(rng, first, meter, scale, kind)}
   strokes = tuple(stroke._replace(tick=stroke.tick + i * meter.bar) for i, name in enumerate(form) for stroke in bars[name])
   return Riff(kind, len(form), strokes, moves)

@@ -95,7 +95,7 @@ def compose(seed: int, index: int) -> Score:
     materials['intro'] = dataclasses.replace(materials['verse'], seed=materials['intro'].seed, lead=False)
   # By the index, so that even a small corpus has every idiom; what is foreign to the style only in the bridge, where it surprises least.
   featured = tuple(bass.IDIOMS)[index % len(bass.IDIOMS)]
-  place = 'bridge' if featured not in style.idioms else pick(rng, ('verse', 'chorus', 'bridge', 'bridge'))
+  place = pick(rng, ('bridge', 'bridge', 'chorus')) if style.idioms.get(featured, 0) >= 1 else 'bridge'
   materials[place] = dataclasses.replace(materials[place], idiom=featured)
   bar_seconds = meter.bar * tick_seconds
   form = draw_form(rng, materials, bar_seconds, seconds=float(rng.uniform(52, 84)))

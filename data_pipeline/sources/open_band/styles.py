@@ -48,16 +48,25 @@ class Style:
 _METAL_RIFFS = {'pedal': 4, 'chromatic': 3, 'power': 3, 'tremolo': 1.2, 'gallop': 1.7, 'pentatonic': 2, 'scale': 2, 'octave': 0.5}
 _ROCK_RIFFS = {'pedal': 2, 'pentatonic': 3, 'power': 3, 'scale': 1.5, 'octave': 1, 'chromatic': 0.7, 'gallop': 0.3}
 _METAL_IDIOMS = {
-  **{'root_eighths': 3, 'root_sixteenths': 3, 'gallop': 2.5, 'kick_locked': 2, 'pedal': 1.5, 'riff_simplified': 2, 'root_halves': 1},
-  **{'root_whole': 1, 'melodic': 1.2, 'arpeggio': 0.8, 'syncopated': 0.5, 'root_beats': 0.7},
+  **{'root_eighths': 4, 'root_sixteenths': 5, 'gallop': 3, 'kick_locked': 1.5, 'pedal': 1.5, 'riff_simplified': 2, 'root_halves': 0.6},
+  **{'root_whole': 0.5, 'melodic': 1.2, 'arpeggio': 0.4, 'syncopated': 0.4, 'root_beats': 0.5},
 }
 _ROCK_IDIOMS = {
-  **{'root_eighths': 4, 'kick_locked': 2, 'root_fifth': 0.8, 'pedal': 0.8, 'syncopated': 1, 'melodic': 1.6, 'arpeggio': 1, 'octaves': 0.8},
-  **{'riff_simplified': 1, 'root_whole': 0.7, 'root_halves': 0.8, 'root_sixteenths': 1.2, 'root_beats': 0.8, 'walking': 0.3},
+  **{
+    'root_eighths': 4,
+    'kick_locked': 2,
+    'root_fifth': 0.5,
+    'pedal': 1,
+    'syncopated': 1.2,
+    'melodic': 1.6,
+    'arpeggio': 0.5,
+    'octaves': 0.6,
+  },
+  **{'riff_simplified': 1, 'root_whole': 0.5, 'root_halves': 0.5, 'root_sixteenths': 1.6, 'root_beats': 0.5, 'walking': 0.3},
 }
 _POP_IDIOMS = {
-  **{'root_eighths': 3, 'kick_locked': 2, 'syncopated': 2, 'root_fifth': 1, 'melodic': 1.5, 'arpeggio': 1, 'octaves': 1, 'root_whole': 1},
-  **{'root_halves': 1.2, 'offbeats': 0.6, 'walking': 0.5, 'pedal': 0.6, 'root_beats': 0.7},
+  **{'root_eighths': 5, 'kick_locked': 2, 'syncopated': 2, 'root_fifth': 1, 'melodic': 1.5, 'arpeggio': 1, 'octaves': 1, 'root_whole': 0.8},
+  **{'root_halves': 1, 'offbeats': 0.6, 'walking': 0.5, 'pedal': 0.6, 'root_beats': 0.7},
 }
 
 STYLES = (
