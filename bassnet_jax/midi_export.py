@@ -18,6 +18,10 @@ LONGEST_BEAT = 0xFFFFFF  # microseconds: a tempo event has 24 bits
 SHORTEST_BEAT = 20_000  # microseconds; a tracker's double hit is no beat
 
 
+class MidiError(ValueError):
+  """A file is no readable MIDI file; the message names it."""
+
+
 def write(
   path: str,
   notes: Notes,
@@ -65,18 +69,18 @@ def read_notes(path: str) -> Notes:
   """Reads the notes of any MIDI file, times in seconds by its tempo map.
 
   Raises:
-    ValueError: this is no MIDI file.
+    MidiError: this is no MIDI file.
     OSError: the file can't be read.
   """
   try:
     file = mido.MidiFile(path, clip=True)
     merged = mido.merge_tracks(file.tracks)
   except (EOFError, KeyError, IndexError, ValueError) as error:
-    raise ValueError(f'{path} is not a readable MIDI file ({error}).') from error
+    raise MidiError(f'{path} is not a readable MIDI file ({error}).') from error
   except OSError as error:
     if error.errno is not None:  # mido raises a bare OSError for content that isn't MIDI
       raise
-    raise ValueError(f'{path} is not a readable MIDI file ({error}).') from error
+    raise MidiError(f'{path} is not a readable MIDI file ({error}).') from error
   seconds, tempo = 0.0, 500_000
   programs = dict.fromkeys(range(16), 0)
   sounding: dict[tuple[int, int], list[tuple[float, int, int]]] = {}

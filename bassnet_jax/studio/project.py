@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import shutil
+import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import AsyncIterator
 
 import bassnet_jax
@@ -21,6 +24,8 @@ VERSION = 1
 SETTINGS = 'project.json'
 _MOST_SETTINGS = 4 << 20
 _MOST_MEMBERS = 64
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError)
+"""What a damaged ZIP makes Python's reader trip over."""
 
 
 def save(session: Session, song: Song, line: Line, sound: exports.Sound, state: dict) -> str:
@@ -92,7 +97,7 @@ async def load(store: SessionStore, session: Session, stream: AsyncIterator[byte
             raise StudioError('A track of the project is missing in its file; it is damaged.')
           with archive.open(row['file']) as member:
             added.append(await uploads.add_track(store, session, _blocks(member), str(row.get('name', '')), replacing=before))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except _DAMAGED as error:
       raise StudioError('The project file is damaged or no ZIP file. Save it again, or drop audio files.') from error
   except BaseException:
     for track in added:
