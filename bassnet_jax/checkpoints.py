@@ -12,6 +12,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from bassnet_jax import config as configs
+from bassnet_jax import description as descriptions
 from bassnet_jax import model as networks
 from bassnet_jax import packaged
 
@@ -99,8 +100,7 @@ def load_description(path: str) -> tuple[dict[str, Any], int, int]:
   """Description and step of the newest checkpoint of a workdir, and the number of its parameters; reads no arrays.
 
   Raises:
-    CheckpointError: there is none.
-    ConfigError: its settings are of another version.
+    CheckpointError: there is none, it is damaged, or its settings are of another version.
   """
   if packaged.is_packaged(path):
     _, description, step = _read_packaged(path)
@@ -133,7 +133,14 @@ def _newest(path: str) -> tuple[str, int, dict[str, Any]]:
     step = manager.latest_step()
     if step is None:
       raise CheckpointError(f'{path}: training has not saved a checkpoint yet')
-    description = manager.restore(step, args=ocp.args.Composite(description=ocp.args.JsonRestore()))['description']
+    try:
+      found = manager.restore(step, args=ocp.args.Composite(description=ocp.args.JsonRestore()))['description']
+      description = descriptions.check(found)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+      raise CheckpointError(
+        f'{os.path.join(directory, str(step))}: the description of the checkpoint is damaged ({str(error)[:200]}). '
+        'Delete that folder: the checkpoint before it is then used.'
+      ) from error
   return directory, step, description
 
 

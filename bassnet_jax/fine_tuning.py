@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from typing import Any
 
 from bassnet_jax import checkpoints, trained
 from bassnet_jax import config as configs
+from bassnet_jax import description as descriptions
 from bassnet_jax.batch import Statistics
 from bassnet_jax.checkpoints import CheckpointError
 from bassnet_jax.config import Experiment
@@ -91,9 +93,8 @@ def load(path: str) -> Origin:
       'Begin from a model of this version.'
     )
   folder = os.path.abspath(path)
-  file = os.path.join(os.path.dirname(folder) if os.path.basename(folder) == 'checkpoints' else folder, trained.CALIBRATION_FILE)
-  calibration = None
-  if os.path.exists(file):
-    with open(file) as stream:
-      calibration = stream.read()
-  return Origin(params, description, step, calibration)
+  try:
+    calibration = descriptions.read_calibration(os.path.dirname(folder) if os.path.basename(folder) == 'checkpoints' else folder)
+  except descriptions.DescriptionError as error:
+    raise CheckpointError(f'--init_from={path}: {error}') from error
+  return Origin(params, description, step, None if calibration is None else json.dumps(calibration))

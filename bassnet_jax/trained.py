@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import os
 from typing import Any
 
+import flax.errors
 import jax
 import numpy as np
 
 from bassnet_jax import checkpoints
 from bassnet_jax import config as configs
+from bassnet_jax import description as descriptions
 from bassnet_jax import model as networks
 from bassnet_jax.batch import Statistics
 from bassnet_jax.checkpoints import CheckpointError
@@ -22,7 +23,7 @@ from data_pipeline import features as ft
 _CHUNK = 1024
 """Frames a compiled call: long songs go through in pieces of one shape, so that nothing is compiled twice."""
 
-CALIBRATION_FILE = 'calibration.json'
+CALIBRATION_FILE = descriptions.CALIBRATION_FILE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +69,17 @@ class TrainedModel:
     self._code_reach = max(self._latent_reach, self._decoder_reach)
 
   def warm_up(self) -> None:
-    """Compiles what generation needs; later calls, of any song, compile nothing."""
-    self.decode(self.encode_mix(np.zeros((1, ft.MIX_BINS), np.float32)), np.zeros(self.experiment.model.latent_size))
+    """Compiles what generation needs; later calls, of any song, compile nothing.
+
+    Raises:
+      CheckpointError: the parameters aren't those of the network that the description names.
+    """
+    try:
+      self.decode(self.encode_mix(np.zeros((1, ft.MIX_BINS), np.float32)), np.zeros(self.experiment.model.latent_size))
+    except flax.errors.FlaxError as error:
+      raise CheckpointError(
+        f'the parameters of {self.experiment.name} do not fit the network of this version: {str(error).split(" (http")[0][:200]}'
+      ) from error
 
   def encode_mix(self, mix: np.ndarray) -> MixCode:
     """Encodes log1p-compressed mix features [frames, 192]; silence is assumed beyond both ends."""
@@ -182,10 +192,10 @@ def load(path: str) -> TrainedModel:
       'Train anew, or install that version.'
     )
   workdir = os.path.dirname(os.path.abspath(path)) if os.path.basename(os.path.abspath(path)) == 'checkpoints' else os.path.abspath(path)
-  calibration = None
-  if os.path.exists(os.path.join(workdir, CALIBRATION_FILE)):
-    with open(os.path.join(workdir, CALIBRATION_FILE)) as file:
-      calibration = json.load(file)
+  try:
+    calibration = descriptions.read_calibration(workdir)
+  except descriptions.DescriptionError as error:
+    raise CheckpointError(str(error)) from error
   return TrainedModel(params, description, step, calibration)
 
 

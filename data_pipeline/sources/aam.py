@@ -164,7 +164,7 @@ def _onset_columns(path: str) -> dict[str, Notes]:
     if not column.startswith(_COLUMN):
       continue
     name = column.removeprefix(_COLUMN).strip()
-    cells = [re.findall(r'\+?\d+', row[index]) if index < len(row) else [] for row in rows]
+    cells = [re.findall(r'\+?\d{1,3}(?!\d)', row[index]) if index < len(row) else [] for row in rows]
     signed = any(event.startswith('+') for cell in cells for event in cell)
     notes, sounding = [], {}
     for time, cell in zip(times, cells, strict=True):

@@ -125,7 +125,7 @@ class Studio:
     if self.store.folder in text:
       raise Broken(f'an answer shows where files lie: {text[:300]}')
     if status >= 400:
-      if api and headers.get('content-type', '').startswith('application/json'):
+      if api and text and headers.get('content-type', '').startswith('application/json'):
         text = json.loads(text)['error']
       raise Refused(f'{status} {text}')
 

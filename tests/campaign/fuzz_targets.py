@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import io
 import json
@@ -279,6 +280,11 @@ def _set(folder: pathlib.Path) -> Reader:
   from bassnet_jax import config as configs
 
   base = experiments.get('pr_window64')
+
+  @functools.cache
+  def shapes(model, window):
+    return checkpoints.param_shapes(configs.replace(base, model=dataclasses.asdict(model), data={'window': window}))
+
   fields = configs.known_fields()
   values = (
     st.sampled_from(
@@ -296,7 +302,7 @@ def _set(folder: pathlib.Path) -> Reader:
     if configs.from_dict(configs.to_dict(experiment)) != experiment:
       raise AssertionError('settings that change on the way through JSON')
     # What is accepted must make a network and an optimiser, not a traceback an hour later.
-    checkpoints.param_shapes(experiment)
+    shapes(experiment.model, experiment.data.window)
     jax.eval_shape(lambda: train.make_optimizer(experiment, 1000).init({'w': jax.numpy.zeros(3)}))
 
   return Reader(st.lists(assignment, min_size=1, max_size=3), read, (configs.ConfigError,), ('--set', 'settings'))
@@ -331,7 +337,8 @@ def _weights(folder: pathlib.Path) -> Reader:
     try:
       checkpoints.load_description(str(model))
       fine_tuning.load(str(model))
-      trained.load(str(model))
+      if value[0] != packaged.WEIGHTS_FILE:
+        trained.load(str(model))
     finally:
       path.write_bytes(original)
 
