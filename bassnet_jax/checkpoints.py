@@ -129,7 +129,7 @@ def _newest(path: str) -> tuple[str, int, dict[str, Any]]:
   directory = os.path.join(workdir, 'checkpoints')
   if not os.path.isdir(directory):
     raise CheckpointError(f'{path}: no checkpoint there ({directory} is missing). Give the --workdir of a training run.')
-  with ocp.CheckpointManager(directory, options=_alone()) as manager:
+  with _reading(directory) as manager:
     step = manager.latest_step()
     if step is None:
       raise CheckpointError(f'{path}: training has not saved a checkpoint yet')
@@ -171,6 +171,17 @@ def load_params(path: str) -> tuple[Any, dict[str, Any], int]:
         f'{directory}: the checkpoint does not fit the network of this version: {str(error).splitlines()[0]}'
       ) from error
   return restored['state']['params'], description, step
+
+
+def _reading(directory: str) -> ocp.CheckpointManager:
+  """A manager that only reads. Raises CheckpointError: what Orbax keeps beside the arrays is damaged."""
+  try:
+    return ocp.CheckpointManager(directory, options=_alone())
+  except (ValueError, KeyError, TypeError, RecursionError) as error:
+    raise CheckpointError(
+      f'{directory}: the metadata of a checkpoint is damaged ({str(error)[:200]}). Delete the folder of the newest step: '
+      'the checkpoint before it is then used.'
+    ) from error
 
 
 def _alone() -> ocp.CheckpointManagerOptions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import flax.errors
@@ -126,23 +127,42 @@ class TrainedModel:
       start: first frame, even.
       frames: even; every new number compiles anew. Cut at the song's end.
     """
+    return self.decode_pieces([(code, z, start)], frames, 1)[0]
+
+  def decode_pieces(self, pieces: Sequence[tuple[MixCode, np.ndarray, int]], frames: int, most: int) -> list[Prediction]:
+    """Several pieces, of one song or of several, in one call: the same as `decode_piece` of each.
+
+    Args:
+      pieces: (code, z, start) of each, as `decode_piece` takes them; at most `most`.
+      frames: of each.
+      most: of the compiled call; what is missing is filled up. Every new number compiles anew.
+    """
     reach = self._decoder_reach
-    begin, length = start + self._code_reach - reach, frames + 2 * reach
-    z = np.asarray(z, dtype=np.float32)
-    within = np.clip(np.arange(start - reach, start + frames + reach), 0, code.frames - 1)
-    z = np.broadcast_to(z, (length, z.shape[-1])) if z.ndim == 1 else z[within]
-    piece = networks.MixCode(
-      pitch=_cut(code.pitch, begin // networks.PITCH_STRIDE, length // networks.PITCH_STRIDE)[None],
-      frame=_cut(code.frame, begin, length)[None],
-    )
-    outputs = jax.device_get(self._decode(self._params, piece, z[None]))
-    outputs = jax.tree.map(lambda x: x[0, : max(code.frames - start, 0)].astype(np.float32), outputs)
-    return Prediction(
-      bass=self._statistics.restore_bass(outputs.cqt),
-      pitch_logits=outputs.pitch,
-      onset=1 / (1 + np.exp(-outputs.onset)),
-      level=outputs.level,
-    )
+    length = frames + 2 * reach
+    pitches, features, positions = [], [], []
+    for code, z, start in pieces:
+      begin = start + self._code_reach - reach
+      z = np.asarray(z, dtype=np.float32)
+      within = np.clip(np.arange(start - reach, start + frames + reach), 0, code.frames - 1)
+      positions.append(np.broadcast_to(z, (length, z.shape[-1])) if z.ndim == 1 else z[within])
+      pitches.append(_cut(code.pitch, begin // networks.PITCH_STRIDE, length // networks.PITCH_STRIDE))
+      features.append(_cut(code.frame, begin, length))
+    filled = [
+      np.concatenate([np.stack(part), np.zeros((most - len(part), *part[0].shape), np.float32)]) for part in (pitches, features, positions)
+    ]
+    outputs = jax.device_get(self._decode(self._params, networks.MixCode(pitch=filled[0], frame=filled[1]), filled[2]))
+    predictions = []
+    for number, (code, _, start) in enumerate(pieces):
+      own = jax.tree.map(lambda x: x[number, : max(code.frames - start, 0)].astype(np.float32), outputs)  # noqa: B023, called at once
+      predictions.append(
+        Prediction(
+          bass=self._statistics.restore_bass(own.cqt),
+          pitch_logits=own.pitch,
+          onset=1 / (1 + np.exp(-own.onset)),
+          level=own.level,
+        )
+      )
+    return predictions
 
   def posterior(self, mix: np.ndarray, bass: np.ndarray, code: MixCode | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation [frames, 2] of q(z | mix, bass), from log1p-compressed features."""

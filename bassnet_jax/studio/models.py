@@ -56,11 +56,17 @@ class Shelf:
   def __init__(self, choices: Sequence[Choice]):
     self.choices = {choice.id: choice for choice in choices}
     self._loaded: dict = {}
+    self._encoded: dict[str, int] = {}
     self._lock = threading.Lock()
 
   @property
   def first(self) -> str:
     return next(iter(self.choices))
+
+  def encoded(self, model_id: str) -> int:
+    """Counts one more song that was encoded for a model; returns how many there were."""
+    self._encoded[model_id] = self._encoded.get(model_id, 0) + 1
+    return self._encoded[model_id]
 
   def loaded(self, model_id: str) -> bool:
     return model_id in self._loaded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import os
 import secrets
@@ -106,6 +107,7 @@ class SessionStore:
   def __init__(self, limits: Limits | None = None):
     self.limits = limits or Limits()
     self.folder = tempfile.mkdtemp(prefix='bassnet_studio_')
+    self.decoders = asyncio.Semaphore(self.limits.decoders)
     self._sessions: dict[str, Session] = {}
 
   def __len__(self) -> int:

@@ -124,7 +124,8 @@ async def add_track(
     size = await receive(stream, source, min(limits.upload_bytes, room), declared)
     if not size:
       raise StudioError(f'The file is empty (0 bytes). {_EXPECTED} are expected; copy or export it again.')
-    found = await decode(source, folder, limits)
+    async with store.decoders:
+      found = await decode(source, folder, limits)
     track = Track(number, label_of(name), folder, size, found['rate'], found['channels'], found['samples'])
     if session.closed:
       raise StudioError('The session has ended. Reload the page.', 410)
