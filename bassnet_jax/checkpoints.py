@@ -132,7 +132,7 @@ def _newest(path: str) -> tuple[str, int, dict[str, Any]]:
   with _reading(directory) as manager:
     step = manager.latest_step()
     if step is None:
-      raise CheckpointError(f'{path}: training has not saved a checkpoint yet')
+      raise CheckpointError(f'{path}: training has not saved a checkpoint yet. Let it run on; the same command goes on where it stopped.')
     try:
       found = manager.restore(step, args=ocp.args.Composite(description=ocp.args.JsonRestore()))['description']
       description = descriptions.check(found)

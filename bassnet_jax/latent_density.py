@@ -169,12 +169,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
       return 0
     for name in ('workdir', 'data_dir'):
       if not defined[name].value:
-        raise DensityError(f'--{name} is missing.')
+        raise DensityError(
+          f'--{name} is missing: give the folder of {"the training run" if name == "workdir" else "the datasets that it was trained on"}.'
+        )
     model = trained.load(defined.workdir)
     files = _feature_files(model.experiment, defined.data_dir, defined.songs)
     counts = measure(model, files)
     if not counts.any():
-      raise DensityError('No frame with an audible bass was found in these songs.')
+      raise DensityError(
+        f'{defined.data_dir}: no frame with an audible bass in {len(files)} songs. Give another --data_dir, or more --songs.'
+      )
     print(write(defined.workdir, counts, len(files)))
   except (DensityError, flags.Error, trained.CheckpointError, ft.FeatureFileError, OSError) as error:
     print(f'latent_density: {" ".join(str(error).split())}', file=sys.stderr)

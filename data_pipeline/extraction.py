@@ -79,9 +79,9 @@ def check_song(song: Song) -> None:
   if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
     raise SkipSong(f'{seconds:.2f} s long; expected {SHORTEST_SECONDS:.0f} s to {LONGEST_SECONDS / 3600:.0f} h')
   if not (np.isfinite(song.mix).all() and np.isfinite(song.bass).all()):
-    raise SkipSong('the audio holds NaN or infinite samples')
+    raise SkipSong('the audio holds samples that are no numbers (NaN or infinite); export it anew')
   if np.abs(song.bass).max() < 1e-4:
-    raise SkipSong('the bass is silent')
+    raise SkipSong('the bass is silent; was the track muted when it was exported?')
 
 
 def features_of(song: Song) -> ft.Features:

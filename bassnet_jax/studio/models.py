@@ -112,7 +112,7 @@ def _load(path: str):
 
   try:
     model = trained.load(path)
+    model.warm_up()
   except trained.CheckpointError as error:
-    raise StudioError(f'The model cannot be used. {error}', 500) from error
-  model.warm_up()
+    raise StudioError(f'The model {path} cannot be used. {error}', 500) from error
   return model

@@ -66,10 +66,12 @@ def _settings(archive: zipfile.ZipFile) -> dict:
   if len(text) > _MOST_SETTINGS or not isinstance(settings, dict) or settings.get('format') != FORMAT:
     raise wrong
   if settings.get('version') != VERSION:
-    raise StudioError(f'The project is of version {str(settings.get("version"))[:10]}; this studio reads version {VERSION}.')
+    raise StudioError(
+      f'The project is of version {str(settings.get("version"))[:10]}; this studio reads version {VERSION}. Open it with the version that saved it.'
+    )
   rows = settings.get('tracks')
   if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) and isinstance(row.get('file'), str) for row in rows):
-    raise StudioError('The project names no tracks; it is damaged.')
+    raise StudioError('The project names no tracks; it is damaged. Save it again from the studio, or drop audio files.')
   return settings
 
 
@@ -94,7 +96,9 @@ async def load(store: SessionStore, session: Session, stream: AsyncIterator[byte
         before = list(session.tracks)
         for row in settings['tracks']:
           if row['file'] not in archive.namelist():
-            raise StudioError('A track of the project is missing in its file; it is damaged.')
+            raise StudioError(
+              'A track of the project is missing in its file; it is damaged. Save it again from the studio, or drop audio files.'
+            )
           with archive.open(row['file']) as member:
             added.append(await uploads.add_track(store, session, _blocks(member), str(row.get('name', '')), replacing=before))
     except _DAMAGED as error:

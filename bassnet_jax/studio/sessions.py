@@ -114,16 +114,19 @@ class SessionStore:
     return len(self._sessions)
 
   def create(self) -> Session:
-    """A new session; the one that has been idle for longest makes room.
+    """A new session; the one that has been idle for longest, and for a minute at least, makes room.
 
     Raises:
       StudioError: there are too many, all in use.
     """
     self.sweep()
     if len(self._sessions) >= self.limits.sessions:
-      idle = [session for session in self._sessions.values() if not session.sockets and not session.pending]
+      now = time.monotonic()
+      idle = [s for s in self._sessions.values() if not s.sockets and not s.pending and now - s.used > self.limits.fresh_seconds]
       if not idle:
-        raise StudioError(f'The studio is open in {len(self._sessions)} pages already, the most at one time. Close one.', 503)
+        raise StudioError(
+          f'The studio is open in {len(self._sessions)} pages already, the most at one time. Close one, wait a minute, and reload.', 503
+        )
       self.drop(min(idle, key=lambda session: session.used).id)
     session = Session(tempfile.mkdtemp(dir=self.folder))
     self._sessions[session.id] = session

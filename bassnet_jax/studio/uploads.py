@@ -86,7 +86,9 @@ async def decode(source: str, folder: str, limits: Limits) -> dict:
   if 'error' in result:
     raise StudioError(f'Not usable: {result["error"]}')
   if result['samples'] < limits.shortest_seconds * result['rate']:
-    raise StudioError(f'The track is {result["samples"] / result["rate"]:.2f} s long; at least {limits.shortest_seconds:g} s are needed.')
+    raise StudioError(
+      f'The track is {result["samples"] / result["rate"]:.2f} s long; at least {limits.shortest_seconds:g} s are needed. Give a longer one.'
+    )
   return result
 
 

@@ -206,7 +206,9 @@ class User:
     if sent:
       self.tally.errors['the last move was not answered within 10 s'] += 1
     listening.cancel()
-    await asyncio.gather(listening, return_exceptions=True)
+    (ended,) = await asyncio.gather(listening, return_exceptions=True)
+    if not isinstance(ended, asyncio.CancelledError):
+      self.tally.errors[f'the connection was closed: {str(ended)[:100]}'] += 1
 
 
 async def visit(server: Server, users: int, seconds: float, sessions: int, tally: Tally, memory: list[tuple[float, float]]) -> None:
