@@ -333,8 +333,8 @@ def _style_position(model, style: tuple[str, str]) -> Trajectory:
   gap = abs(len(mix) - len(bass)) / features.SAMPLE_RATE
   if gap > LARGEST_STYLE_GAP:
     raise GenerateError(
-      f'The style mix {style[0]} and the style bass {style[1]} differ in length by {gap:.1f} s; at most {LARGEST_STYLE_GAP:g} s are allowed. '
-      'Give the mix without bass and the bass of one song.'
+      f'The style mix {style[0]} and the style bass {style[1]} differ in length by {gap:.1f} s; '
+      f'at most {LARGEST_STYLE_GAP:g} s are allowed. Give the mix without bass and the bass of one song.'
     )
   samples = min(len(mix), len(bass))
   _check_usable(mix[:samples], style[0])

@@ -113,7 +113,7 @@ class Studio:
     if kind == 'project':
       state = message.get('state') if isinstance(message.get('state'), dict) else {}
       path = await self.network.analyse(project.save, session, session.song, made, sound, state)
-      return FileResponse(path, media_type='application/zip', filename='bassnet_project.zip', background=BackgroundTask(os.unlink, path))
+      return FileResponse(path, media_type='application/zip', filename='bassnet_project.zip', background=BackgroundTask(_remove, path))
     if kind not in exports.KINDS:
       raise StudioError(f'There is no such download; there are: {", ".join((*exports.KINDS, "project"))}.', 404)
     name, media_type = exports.KINDS[kind]
@@ -167,6 +167,11 @@ async def _body(request: Request, limits: Limits) -> bytes:
       raise StudioError(f'The request is larger than {limits.json_bytes >> 20} MB, the most that is taken. Reload the page.', 413)
     parts.append(part)
   return b''.join(parts)
+
+
+def _remove(path: str) -> None:
+  with contextlib.suppress(FileNotFoundError):  # the page left, and its files went with it
+    os.unlink(path)
 
 
 def _write_wav(path: str, track) -> None:

@@ -67,7 +67,8 @@ def _settings(archive: zipfile.ZipFile) -> dict:
     raise wrong
   if settings.get('version') != VERSION:
     raise StudioError(
-      f'The project is of version {str(settings.get("version"))[:10]}; this studio reads version {VERSION}. Open it with the version that saved it.'
+      f'The project is of version {str(settings.get("version"))[:10]}; this studio reads version {VERSION}. '
+      'Open it with the version that saved it.'
     )
   rows = settings.get('tracks')
   if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) and isinstance(row.get('file'), str) for row in rows):
