@@ -10,10 +10,10 @@ from typing import Any, Literal
 LIMITS: dict[str, tuple[float, float]] = {
   'model.pitch_channels': (1, 1024),
   'model.hidden': (1, 8192),
-  'model.pitch_dilations': (1, 64),
-  'model.trunk_dilations': (1, 64),
-  'model.decoder_dilations': (1, 64),
-  'model.latent_dilations': (1, 64),
+  'model.pitch_dilations': (1, 256),
+  'model.trunk_dilations': (1, 256),
+  'model.decoder_dilations': (1, 256),
+  'model.latent_dilations': (1, 256),
   'model.latent_size': (2, 2),  # the plane, everywhere else
   'loss.cqt': (0, 1e6),
   'loss.pitch': (0, 1e6),
