@@ -7,9 +7,7 @@ see `fuzzing`.
 from __future__ import annotations
 
 import collections
-import dataclasses
 import faulthandler
-import json
 import multiprocessing
 import os
 import pathlib
@@ -19,6 +17,7 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 
+from . import part
 from .fuzzing import Report, explore
 
 MEMORY = 6 << 30
@@ -112,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
   flags.DEFINE_integer('inputs', 10_000, 'in all', lower_bound=1, flag_values=defined)
   flags.DEFINE_integer('seed', 0, 'of the choices', lower_bound=0, flag_values=defined)
   flags.DEFINE_list('targets', sorted(fuzz_targets.TARGETS), 'readers to feed', flag_values=defined)
-  flags.DEFINE_string('json', None, 'also write the result to this file', flag_values=defined)
+  flags.DEFINE_string('results', 'docs/campaign', 'folder of fuzz.json', flag_values=defined)
   flags.DEFINE_bool('messages', False, 'print one refusal of every place', flag_values=defined)
   flags.DEFINE_float('silence', 180.0, 'seconds without an input done after which a reader is given up', flag_values=defined)
   flags.DEFINE_bool('help', False, 'show this text', flag_values=defined)
@@ -133,13 +132,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for report in reports:
       for place, message in sorted(report.messages.items()):
         print(f'{report.target}, {place}: {message}')
-  if defined.json:
-    temporary = f'{defined.json}.tmp'
-    with open(temporary, 'w', encoding='utf-8') as file:
-      json.dump(
-        {'inputs': defined.inputs, 'seed': defined.seed, 'targets': [dataclasses.asdict(report) for report in reports]}, file, indent=1
-      )
-    os.replace(temporary, defined.json)
+  counted = {name: sum(getattr(report, name) for report in reports) for name in ('inputs', 'taken', 'refused')}
+  findings = sum(len(report.findings) for report in reports)
+  part.write(
+    defined.results,
+    'fuzz',
+    title='Bad input',
+    command=f'python -m tests.campaign fuzz --inputs={defined.inputs} --seed={defined.seed}',
+    statements=[
+      f'{counted["inputs"]} inputs to {len(reports)} readers: {counted["taken"]} taken, {counted["refused"]} refused in words',
+      f'{findings} findings: tracebacks, hangs, files written or lost elsewhere, messages that do not name the input',
+    ],
+    table=[
+      ('reader', 'inputs', 'taken', 'refused', 'slowest', 'findings'),
+      *((r.target, r.inputs, r.taken, r.refused, f'{r.slowest:.2f} s', len(r.findings)) for r in reports),
+    ],
+    findings={report.target: report.findings for report in reports if report.findings},
+  )
   return 1 if any(report.findings for report in reports) else 0
 
 

@@ -26,6 +26,8 @@ from collections.abc import Sequence
 import numpy as np
 import soundfile
 
+from . import part
+
 MOVES_A_SECOND = 10
 _RATE = 22_050
 _EXPORTS = ('midi', 'mix', 'project')
@@ -298,7 +300,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
   flags.DEFINE_float('seconds', 60, 'for which each moves the dot', lower_bound=0.1, flag_values=defined)
   flags.DEFINE_integer('sessions', 0, 'come again until there were so many (0: each comes once)', lower_bound=0, flag_values=defined)
   flags.DEFINE_string('checkpoint', None, 'model; default: the one that comes with the package', flag_values=defined)
-  flags.DEFINE_string('json', None, 'also write the figures to this file', flag_values=defined)
+  flags.DEFINE_string('results', 'docs/campaign', 'folder of load.json', flag_values=defined)
   flags.DEFINE_bool('help', False, 'show this text', flag_values=defined)
   try:
     defined(list(sys.argv if arguments is None else arguments))
@@ -312,10 +314,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
   figures = measure(defined.users, defined.seconds, defined.sessions, chosen)
   for name, value in figures.items():
     print(f'{name:<30}{value}')
-  if defined.json:
-    with open(f'{defined.json}.tmp', 'w', encoding='utf-8') as file:
-      json.dump(figures, file, indent=1)
-    os.replace(f'{defined.json}.tmp', defined.json)
+  errors = sum(figures['errors'].values())
+  moved, decoded = (figures[name] or dict.fromkeys(('p50', 'p95', 'p99'), math.nan) for name in ('moved_ms', 'decoded_ms'))
+  memory = figures['memory_mib']
+  part.write(
+    defined.results,
+    'load',
+    title='Load',
+    command=f'python -m tests.campaign load --users={defined.users} --seconds={defined.seconds:g} --sessions={defined.sessions}',
+    statements=[
+      f'{defined.users} users at one time, {figures["moves"]} moves, {errors} errors, {figures["refused"]} refused, {os.cpu_count()} cores',
+      f'memory of the server: {memory["first"]} MiB at first, {memory["highest"]} MiB at most, {memory["last"]} MiB when all had gone',
+    ],
+    table=[
+      ('milliseconds', 'p50', 'p95', 'p99'),
+      ('move to the piece decoded for it', *decoded.values()),
+      ('the same, or for a later move of that page', *moved.values()),
+    ],
+    figures=figures,
+  )
   return 1 if figures['errors'] else 0
 
 
