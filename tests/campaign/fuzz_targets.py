@@ -285,6 +285,7 @@ def _set(folder: pathlib.Path) -> Reader:
   def shapes(model, window):
     return checkpoints.param_shapes(configs.replace(base, model=dataclasses.asdict(model), data={'window': window}))
 
+  shapes(base.model, base.data.window)
   fields = configs.known_fields()
   values = (
     st.sampled_from(

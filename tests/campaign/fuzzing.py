@@ -1,7 +1,7 @@
 """Feeds inputs to a reader and judges what comes of each; hypothesis shrinks what is found.
 
 An input may succeed, or be refused by the error that belongs to its reader, in a message that names it. Everything else is a finding:
-another exception, more than a few seconds, more memory than allowed, a file written or removed outside the input's own folder, a process
+another exception, more than a few seconds of the processor, more memory than allowed, a file written or removed outside the input's own folder, a process
 started, a pickle read.
 """
 
@@ -23,7 +23,9 @@ import hypothesis
 from hypothesis import strategies as st
 
 SECONDS = 5.0
-"""More than that for one input is a hang."""
+"""More of the processor than that for one input is a hang."""
+LONGEST = 60.0
+"""So are that many seconds on the clock; a busy machine takes its time."""
 _LONGEST_MESSAGE = 2500
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
@@ -64,7 +66,7 @@ class Target:
 
 @dataclasses.dataclass
 class Report:
-  """What became of a target's inputs; `messages` holds one refusal of every place in the code."""
+  """What became of a target's inputs; `slowest` is in seconds of the processor; `messages` holds one refusal of every place in the code."""
 
   target: str
   inputs: int = 0
@@ -151,13 +153,16 @@ def _deadline(seconds: float) -> Iterator[None]:
   def stop(number, frame):
     raise _TooSlow
 
-  before = signal.signal(signal.SIGALRM, stop)
-  signal.setitimer(signal.ITIMER_REAL, seconds)
+  clocks = ((signal.ITIMER_PROF, signal.SIGPROF, seconds), (signal.ITIMER_REAL, signal.SIGALRM, LONGEST))
+  before = [signal.signal(number, stop) for _, number, _ in clocks]
+  for clock, _, limit in clocks:
+    signal.setitimer(clock, limit)
   try:
     yield
   finally:
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
+    for (clock, number, _), handler in zip(clocks, before, strict=True):
+      signal.setitimer(clock, 0)
+      signal.signal(number, handler)
 
 
 def _where(error: BaseException) -> str:
@@ -170,7 +175,7 @@ def _where(error: BaseException) -> str:
 
 def _once(reader: Reader, value: Any, folder: pathlib.Path, report: Report) -> None:
   """Feeds one input. Raises Finding."""
-  begin = time.perf_counter()
+  begin = time.process_time()
   try:
     with Watch.over(folder) as seen, _deadline(SECONDS):
       reader.read(value)
@@ -191,7 +196,7 @@ def _once(reader: Reader, value: Any, folder: pathlib.Path, report: Report) -> N
   except Exception as error:
     raise Finding(f'{type(error).__name__}: {str(error)[:200]}', _where(error)) from error
   finally:
-    report.slowest = max(report.slowest, time.perf_counter() - begin)
+    report.slowest = max(report.slowest, time.process_time() - begin)
   if seen:
     raise Finding(f'outside its folder: {seen[0]}', 'audit hook')
 
