@@ -1,8 +1,8 @@
 """Feeds inputs to a reader and judges what comes of each; hypothesis shrinks what is found.
 
 An input may succeed, or be refused by the error that belongs to its reader, in a message that names it. Everything else is a finding:
-another exception, more than a few seconds of the processor, more memory than allowed, a file written or removed outside the input's own folder, a process
-started, a pickle read.
+another exception, more than a few seconds of the processor, more memory than allowed, a file written or removed outside the input's own
+folder, a process started, a pickle read.
 """
 
 from __future__ import annotations
