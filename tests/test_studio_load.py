@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import threading
+import weakref
 
 import pytest
 import studio_model
@@ -53,12 +54,16 @@ def test_pages_move_at_one_time_and_nothing_is_left(server):
   tally = load.Tally()
   asyncio.run(load.visit(server, ROOM, 1.0, 0, load.Tally(), []))  # what is loaded once
   before = open_files()
+  store, kept = server.guard.studio.store, []
+  create = store.create
+  store.create = lambda: kept.append(weakref.ref(session := create())) or session
   asyncio.run(load.visit(server, ROOM, 1.0, 2 * ROOM, tally, []))
   assert not tally.errors and not tally.refused
   assert tally.sessions == 2 * ROOM and tally.moves == 2 * ROOM * load.MOVES_A_SECOND
   assert len(tally.moved) == tally.moves and len(tally.exported) == 2 * ROOM * 3
   assert len(server.guard.studio.store) == 0 and os.listdir(server.guard.studio.store.folder) == []
   assert open_files() <= before + 2
+  assert len(kept) == 2 * ROOM and not any(session() for session in kept)  # its song and its line went with it
 
 
 def test_more_pages_than_there_is_room_for(server):

@@ -25,6 +25,8 @@ def test_moves_come_first_and_together(network):
     return [10 * item for item in items]
 
   async def main():
+    network.group('model', lambda: None)
+    await network.analyse(lambda: None)  # comes after it
     first = asyncio.create_task(network.run(hold.wait))
     await asyncio.sleep(0.01)
     chunk = asyncio.create_task(network.run(order.append, 'chunk'))
@@ -38,6 +40,27 @@ def test_moves_come_first_and_together(network):
 
   assert asyncio.run(main()) == [10 * i for i in range(TOGETHER + 1)]
   assert order == [list(range(TOGETHER)), [TOGETHER], 'chunk', 'cell']
+
+
+def test_moves_go_one_by_one_until_the_call_for_several_is_compiled(network):
+  sizes = []
+
+  def decode(model, items):
+    sizes.append(len(items))
+    return items
+
+  async def main():
+    hold = threading.Event()
+    first = asyncio.create_task(network.run(hold.wait))
+    network.group('other', lambda: None)
+    await asyncio.sleep(0.01)
+    moves = [asyncio.create_task(network.near('model', decode, i)) for i in range(3)]
+    await asyncio.sleep(0.01)
+    hold.set()
+    await first
+    return await asyncio.gather(*moves)
+
+  assert asyncio.run(main()) == [0, 1, 2] and sizes == [1, 1, 1]
 
 
 def test_moves_without_end_leave_room_for_a_line(network):

@@ -180,14 +180,14 @@ async def code_of(network: Network, shelf: Shelf, song: songs.Song, model_id: st
       # Everything is compiled before the dot moves.
       for frames in (line.NEAR_FRAMES, line.CHUNK):
         model.decode_piece(song.codes[model_id], np.zeros(2, np.float32), 0, frames)
-      if shelf.encoded(model_id) == 2:  # a second song: two pages may move at one time from now on
-        piece = (song.codes[model_id], np.zeros((song.frames, 2), np.float32), 0)
-        model.decode_pieces([piece, piece], line.NEAR_FRAMES, line.TOGETHER)
     return model, song.codes[model_id]
 
   if shelf.loaded(model_id) and model_id in song.codes:
     return shelf.get(model_id), song.codes[model_id]
-  return await network.run(make)
+  model, code = await network.run(make)
+  if shelf.encoded(model_id) == 2:  # a second song: two pages may move at one time from now on
+    network.group(model, lambda: model.decode_pieces([(code, np.zeros(2, np.float32), 0)], line.NEAR_FRAMES, line.TOGETHER))
+  return model, code
 
 
 async def whole_line(network: Network, model, code, song: songs.Song, request: requests.LineRequest, given_up) -> tuple | None:

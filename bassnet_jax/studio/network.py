@@ -30,6 +30,7 @@ class Network:
     self._jobs: list[tuple[int, int, Callable, asyncio.Future]] = []
     self._moves: dict[tuple[Any, Callable], list[tuple[Any, asyncio.Future]]] = {}
     self._in_a_row = 0
+    self._grouped: set[Any] = set()
     self._numbers = itertools.count()
     self._busy = False
     self._waiting = 0
@@ -42,7 +43,7 @@ class Network:
     return await self._foreground(self._call(_FOREGROUND, functools.partial(function, *arguments)))
 
   async def near(self, model: Any, function: Callable[[Any, list], list], item: Any) -> Any:
-    """One of the results of `function(model, items)`: what waits for one model is done in one call, before everything else."""
+    """One of the results of `function(model, items)`: what waits for one model is done in one call (see `group`), before all else."""
 
     async def call() -> Any:
       future = asyncio.get_running_loop().create_future()
@@ -51,6 +52,15 @@ class Network:
       return await future
 
     return await self._foreground(call())
+
+  def group(self, model: Any, compiling: Callable[[], Any]) -> None:
+    """From the end of `compiling` on, moves that wait for a model are decoded in one call; it runs among the analyses, beside the dot."""
+
+    def done(finished: asyncio.Future) -> None:
+      if not finished.cancelled() and finished.exception() is None:
+        self._grouped.add(model)
+
+    asyncio.get_running_loop().run_in_executor(self._analysis, compiling).add_done_callback(done)
 
   async def run_in_background(self, function: Callable, *arguments: Any) -> Any:
     """The same as `run`, when no foreground call has been made for a while."""
@@ -104,7 +114,8 @@ class Network:
   def _together(self, key: tuple[Any, Callable]) -> None:
     """Begins the first moves that wait for a model; the others come after those of other models."""
     waiting = [(item, future) for item, future in self._moves.pop(key) if not future.done()]
-    now, later = waiting[:TOGETHER], waiting[TOGETHER:]
+    most = TOGETHER if key[0] in self._grouped else 1
+    now, later = waiting[:most], waiting[most:]
     if later:
       self._moves[key] = later
     if now:
