@@ -12,6 +12,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from bassnet_jax import config as configs
+from bassnet_jax import description as descriptions
 from bassnet_jax import model as networks
 from bassnet_jax import packaged
 from data_pipeline import storage
@@ -100,8 +101,7 @@ def load_description(path: str) -> tuple[dict[str, Any], int, int]:
   """Description and step of the newest checkpoint of a workdir, and the number of its parameters; reads no arrays.
 
   Raises:
-    CheckpointError: there is none.
-    ConfigError: its settings are of another version.
+    CheckpointError: there is none, it is damaged, or its settings are of another version.
   """
   if packaged.is_packaged(path):
     _, description, step = _read_packaged(path)
@@ -135,11 +135,18 @@ def _newest(path: str) -> tuple[str, int, dict[str, Any]]:
   directory = os.path.join(workdir_of(path), 'checkpoints')
   if not storage.is_folder(directory):
     raise CheckpointError(f'{path}: no checkpoint there ({directory} is missing). Give the --workdir of a training run.')
-  with ocp.CheckpointManager(directory, options=_alone()) as manager:
+  with _reading(directory) as manager:
     step = manager.latest_step()
     if step is None:
-      raise CheckpointError(f'{path}: training has not saved a checkpoint yet')
-    description = manager.restore(step, args=ocp.args.Composite(description=ocp.args.JsonRestore()))['description']
+      raise CheckpointError(f'{path}: training has not saved a checkpoint yet. Let it run on; the same command goes on where it stopped.')
+    try:
+      found = manager.restore(step, args=ocp.args.Composite(description=ocp.args.JsonRestore()))['description']
+      description = descriptions.check(found)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+      raise CheckpointError(
+        f'{os.path.join(directory, str(step))}: the description of the checkpoint is damaged ({str(error)[:200]}). '
+        'Delete that folder: the checkpoint before it is then used.'
+      ) from error
   return directory, step, description
 
 
@@ -170,6 +177,17 @@ def load_params(path: str) -> tuple[Any, dict[str, Any], int]:
         f'{directory}: the checkpoint does not fit the network of this version: {str(error).splitlines()[0]}'
       ) from error
   return restored['state']['params'], description, step
+
+
+def _reading(directory: str) -> ocp.CheckpointManager:
+  """A manager that only reads. Raises CheckpointError: what Orbax keeps beside the arrays is damaged."""
+  try:
+    return ocp.CheckpointManager(directory, options=_alone())
+  except (ValueError, KeyError, TypeError, RecursionError) as error:
+    raise CheckpointError(
+      f'{directory}: the metadata of a checkpoint is damaged ({str(error)[:200]}). Delete the folder of the newest step: '
+      'the checkpoint before it is then used.'
+    ) from error
 
 
 def _alone() -> ocp.CheckpointManagerOptions:

@@ -9,6 +9,8 @@ import types
 import typing
 from typing import Any, Literal
 
+from bassnet_jax import config_limits
+
 
 class ConfigError(ValueError):
   """A setting doesn't exist or has a value of another type; the message says which do."""
@@ -121,22 +123,25 @@ def override(experiment: Experiment, assignments: list[str] | tuple[str, ...]) -
   """Applies assignments such as 'data.window=128'; values are typed by the field.
 
   Raises:
-    ConfigError: malformed assignment, unknown field, or a value of another type.
+    ConfigError: malformed assignment, unknown field, or a value of another type or out of its range.
   """
   for assignment in assignments:
     path, separator, text = assignment.partition('=')
     section_name, _, field_name = path.strip().partition('.')
     if not separator or not field_name:
-      raise ConfigError(f'--set {assignment}: expected section.field=value, for example data.window=128')
+      raise ConfigError(f'--set {_shown(assignment)}: expected section.field=value, for example data.window=128')
     fields = known_fields()
     if path.strip() not in fields:
       close = difflib.get_close_matches(path.strip(), fields, n=1)
       hint = f' Did you mean {close[0]}?' if close else ''
-      raise ConfigError(f'--set {assignment}: there is no field {path.strip()}.{hint} Known fields: {", ".join(fields)}')
+      raise ConfigError(f'--set {_shown(assignment)}: there is no field {_shown(path.strip())}.{hint} Known fields: {", ".join(fields)}')
     section = getattr(experiment, section_name)
     kind = typing.get_type_hints(type(section))[field_name]
     section = dataclasses.replace(section, **{field_name: _parse(text.strip(), kind, assignment)})
     experiment = dataclasses.replace(experiment, **{section_name: section})
+    fault = config_limits.fault(experiment)
+    if fault is not None:
+      raise ConfigError(f'--set {_shown(assignment)}: {fault}')
   return experiment
 
 
@@ -146,22 +151,27 @@ def known_fields() -> list[str]:
   return [f'{section.name}.{field.name}' for section in sections for field in dataclasses.fields(section.default)]
 
 
+def _shown(text: str) -> str:
+  """A text as a message shows it."""
+  return text if len(text) <= 100 else f'{text[:97]}...'
+
+
 def _parse(text: str, kind: Any, assignment: str) -> Any:
   origin, arguments = typing.get_origin(kind), typing.get_args(kind)
   if origin is Literal:
     if text not in arguments:
-      raise ConfigError(f'--set {assignment}: expected one of {", ".join(arguments)}, found {text!r}')
+      raise ConfigError(f'--set {_shown(assignment)}: expected one of {", ".join(arguments)}, found {_shown(text)!r}')
     return text
   if origin is tuple:
     return tuple(_parse(item.strip(), arguments[0], assignment) for item in text.strip('()[]').split(',') if item.strip())
   if kind is bool:
     if text.lower() not in ('true', 'false'):
-      raise ConfigError(f'--set {assignment}: expected true or false, found {text!r}')
+      raise ConfigError(f'--set {_shown(assignment)}: expected true or false, found {_shown(text)!r}')
     return text.lower() == 'true'
   try:
     return kind(text)
   except ValueError as error:
-    raise ConfigError(f'--set {assignment}: expected a value of type {kind.__name__}, found {text!r}') from error
+    raise ConfigError(f'--set {_shown(assignment)}: expected a value of type {kind.__name__}, found {_shown(text)!r}') from error
 
 
 def to_dict(experiment: Experiment) -> dict[str, Any]:
@@ -173,21 +183,32 @@ def from_dict(values: dict[str, Any]) -> Experiment:
   """The inverse of `to_dict`.
 
   Raises:
-    ConfigError: a field that this version doesn't know.
+    ConfigError: a field that this version doesn't know, or a value of another type or out of its range.
   """
 
   def build(cls, given):
     hints = typing.get_type_hints(cls)
     unknown = set(given) - set(hints)
     if unknown:
-      raise ConfigError(f'settings of another version: {cls.__name__} has no field {", ".join(sorted(unknown))}')
-    return cls(**{key: build(hints[key], value) if isinstance(value, dict) else _tupled(value, hints[key]) for key, value in given.items()})
+      raise ConfigError(f'settings of another version: {cls.__name__} has no field {_shown(", ".join(sorted(unknown)))}')
+    return cls(
+      **{
+        key: build(hints[key], value) if isinstance(value, dict) and dataclasses.is_dataclass(hints[key]) else _tupled(value, hints[key])
+        for key, value in given.items()
+      }
+    )
 
-  return build(Experiment, values)
+  if not isinstance(values, dict) or not isinstance(values.get('name'), str):
+    raise ConfigError('settings of an experiment are a table with its name; found something else')
+  experiment = build(Experiment, values)
+  fault = config_limits.fault(experiment)
+  if fault is not None:
+    raise ConfigError(f'settings that this version cannot use: {fault}')
+  return experiment
 
 
 def _tupled(value: Any, kind: Any) -> Any:
-  return tuple(value) if typing.get_origin(kind) in (tuple, types.GenericAlias) else value
+  return tuple(value) if isinstance(value, list) and typing.get_origin(kind) in (tuple, types.GenericAlias) else value
 
 
 def differences(old: Experiment, new: Experiment) -> list[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from typing import Any
 
 from bassnet_jax import checkpoints, trained
 from bassnet_jax import config as configs
+from bassnet_jax import description as descriptions
 from bassnet_jax.batch import Statistics
 from bassnet_jax.checkpoints import CheckpointError
 from bassnet_jax.config import Experiment
@@ -88,6 +90,8 @@ def load(path: str) -> Origin:
       f'--init_from={path}: trained on features of version {description["features_version"]}; this package makes {ft.VERSION}. '
       'Begin from a model of this version.'
     )
-  file = os.path.join(checkpoints.workdir_of(path), trained.CALIBRATION_FILE)
-  calibration = storage.read_text(file) if storage.exists(file) else None
-  return Origin(params, description, step, calibration)
+  try:
+    calibration = descriptions.read_calibration(checkpoints.workdir_of(path))
+  except descriptions.DescriptionError as error:
+    raise CheckpointError(f'--init_from={path}: {error}') from error
+  return Origin(params, description, step, None if calibration is None else json.dumps(calibration))

@@ -169,7 +169,9 @@ def generate(
   z_frames = position.at(len(analysis.mix))
   prediction = model.predict(analysis.mix, z_frames)
   if not all(np.isfinite(part).all() for part in (prediction.bass, prediction.pitch_logits, prediction.onset, prediction.level)):
-    raise GenerateError('The model predicts values that are no numbers: the checkpoint is damaged, or its training diverged.')
+    raise GenerateError(
+      'The model predicts values that are no numbers: the checkpoint is damaged, or its training diverged. Give another --checkpoint.'
+    )
   line = _line(prediction, threshold, chosen, tempos, mix.seconds)
   report(f'decoded {len(line.notes)} notes: {_speed(mix.seconds, step)}')
 
@@ -281,15 +283,15 @@ def load_model(path: str):
   """
   path = os.fspath(path)
   if '://' not in path and not os.path.exists(path):
-    raise GenerateError(f'{path}: there is no such checkpoint.')
+    raise GenerateError(f'{path}: there is no such checkpoint. Give the --workdir of a training run.')
   from bassnet_jax import trained
 
   try:
     storage.check(path)
     model = trained.load(path)
+    model.warm_up()
   except (trained.CheckpointError, storage.StorageError) as error:
-    raise GenerateError(str(error)) from error
-  model.warm_up()
+    raise GenerateError(str(error) if path in str(error) else f'{path}: {error}') from error
   return model
 
 
@@ -340,7 +342,10 @@ def _style_position(model, style: tuple[str, str]) -> Trajectory:
   mix, bass = _load(style[0]), _load(style[1])
   gap = abs(len(mix) - len(bass)) / features.SAMPLE_RATE
   if gap > LARGEST_STYLE_GAP:
-    raise GenerateError(f'The style mix {style[0]} and the style bass {style[1]} differ in length by {gap:.1f} s; expected one song.')
+    raise GenerateError(
+      f'The style mix {style[0]} and the style bass {style[1]} differ in length by {gap:.1f} s; '
+      f'at most {LARGEST_STYLE_GAP:g} s are allowed. Give the mix without bass and the bass of one song.'
+    )
   samples = min(len(mix), len(bass))
   _check_usable(mix[:samples], style[0])
   _check_usable(bass[:samples], style[1])
@@ -348,7 +353,9 @@ def _style_position(model, style: tuple[str, str]) -> Trajectory:
   mean, _ = model.posterior(analysis.mix, analysis.bass)
   sounds = features.level_of(bass[:samples] * analysis.gain, len(analysis.mix)) > AUDIBLE
   if not sounds.any():
-    raise GenerateError(f'{style[1]}: the style bass is silent beside its mix.')
+    raise GenerateError(
+      f'{style[1]}: the style bass is silent beside its mix. Give the bass and the mix as they were in the song, at one gain.'
+    )
   return trajectory.constant(np.clip(np.mean(mean[sounds], axis=0, dtype=np.float64), -trajectory.LARGEST, trajectory.LARGEST))
 
 

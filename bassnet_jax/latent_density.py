@@ -99,12 +99,14 @@ def read(folder: str) -> Density:
       content = json.load(file)
     counts = np.asarray(content['counts'], dtype=np.float64).reshape(CELLS, CELLS)
     songs, frames = int(content['songs']), int(content['frames'])
-  except (ValueError, KeyError, TypeError) as error:
-    raise DensityError(f'{path} is damaged ({error}). Make it again with python -m bassnet_jax.latent_density.') from error
+  except (OSError, ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as error:
+    raise DensityError(f'{path} is damaged ({str(error)[:200]}). Make it again with python -m bassnet_jax.latent_density.') from error
+  if not (counts >= 0).all() or not counts.max() < 1e15:
+    raise DensityError(f'{path} counts something else than frames. Make it again with python -m bassnet_jax.latent_density.')
   if not counts.sum() > 0:
     raise DensityError(f'{path} counts nothing. Make it again with python -m bassnet_jax.latent_density.')
   smooth = ndimage.gaussian_filter(counts, 1.5, mode='constant')
-  return _density(smooth, 'training', f'Latent positions of {songs} training songs ({frames} frames in which the bass sounds).')
+  return _density(smooth, 'training', f'Latent positions of {songs:.6g} training songs ({frames:.9g} frames in which the bass sounds).')
 
 
 def write(folder: str, counts: np.ndarray, songs: int) -> str:
@@ -168,12 +170,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
       return 0
     for name in ('workdir', 'data_dir'):
       if not defined[name].value:
-        raise DensityError(f'--{name} is missing.')
+        raise DensityError(
+          f'--{name} is missing: give the folder of {"the training run" if name == "workdir" else "the datasets that it was trained on"}.'
+        )
     model = trained.load(defined.workdir)
     files = _feature_files(model.experiment, defined.data_dir, defined.songs)
     counts = measure(model, files)
     if not counts.any():
-      raise DensityError('No frame with an audible bass was found in these songs.')
+      raise DensityError(
+        f'{defined.data_dir}: no frame with an audible bass in {len(files)} songs. Give another --data_dir, or more --songs.'
+      )
     print(write(storage.fetch(defined.workdir), counts, len(files)))
     storage.push(defined.workdir)
   except (DensityError, flags.Error, trained.CheckpointError, ft.FeatureFileError, storage.StorageError, OSError) as error:

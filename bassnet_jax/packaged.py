@@ -10,13 +10,13 @@ import json
 import os
 import shutil
 import sys
-import zipfile
 from typing import Any
 
 import numpy as np
 from absl import app, flags, logging
 
-from data_pipeline import storage
+from bassnet_jax import description
+from data_pipeline import npz_file, storage
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'weights')
 DEFAULT = 'short'
@@ -43,12 +43,12 @@ def is_packaged(folder: str) -> bool:
   return os.path.exists(os.path.join(folder, WEIGHTS_FILE))
 
 
-def write(folder: str, params: Any, description: dict[str, Any]) -> None:
+def write(folder: str, params: Any, described: dict[str, Any]) -> None:
   """Writes parameters and description into a folder.
 
   Args:
     params: nested dicts of arrays, as `checkpoints.load_params` gives them.
-    description: JSON values; its `step` is that of the parameters.
+    described: JSON values; its `step` is that of the parameters.
 
   Raises:
     ValueError: a parameter is beyond float16 or not a number.
@@ -62,7 +62,7 @@ def write(folder: str, params: Any, description: dict[str, Any]) -> None:
       raise ValueError(f'the parameter {name} has values that float16 cannot hold; the model cannot be packaged')
   weights, text = os.path.join(folder, WEIGHTS_FILE), os.path.join(folder, DESCRIPTION_FILE)
   with open(text + '.tmp', 'w', encoding='utf-8') as file:
-    json.dump(description, file)
+    json.dump(described, file)
   with open(weights + '.tmp', 'wb') as file:
     np.savez(file, **arrays)
   os.replace(text + '.tmp', text)
@@ -77,18 +77,21 @@ def read(folder: str) -> tuple[Any, dict[str, Any], int]:
   """
   try:
     with open(os.path.join(folder, DESCRIPTION_FILE), encoding='utf-8') as file:
-      description = json.load(file)
-    with np.load(os.path.join(folder, WEIGHTS_FILE), allow_pickle=False) as stored:
-      params: dict[str, Any] = {}
-      for name in stored.files:
-        *parents, last = name.split(_SEPARATOR)
-        node = params
-        for parent in parents:
-          node = node.setdefault(parent, {})
-        node[last] = stored[name].astype(np.float32)
-    return params, description, int(description['step'])
-  except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-    raise ValueError(f'{folder}: the packaged model is damaged or incomplete ({error}). Install the package anew.') from error
+      described = description.check(json.load(file))
+    params: dict[str, Any] = {}
+    for name, array in npz_file.read(os.path.join(folder, WEIGHTS_FILE)).items():
+      if array.dtype.kind != 'f' or not np.isfinite(array).all():
+        raise ValueError(f'the parameter {name[:60]!r} holds something else than numbers')
+      *parents, last = name.split(_SEPARATOR)
+      node = params
+      for parent in parents:
+        node = node.setdefault(parent, {})
+        if not isinstance(node, dict):
+          raise ValueError(f'the parameter {name[:60]!r} lies inside another one')
+      node[last] = array.astype(np.float32)
+    return params, described, int(described['step'])
+  except (OSError, ValueError, KeyError, RecursionError) as error:
+    raise ValueError(f'{folder}: the packaged model is damaged or incomplete ({str(error)[:300]}). Install the package anew.') from error
 
 
 def _flatten(tree: Any, prefix: str = '') -> list[tuple[str, Any]]:
@@ -99,12 +102,12 @@ def _flatten(tree: Any, prefix: str = '') -> list[tuple[str, Any]]:
 
 def pack(checkpoint: str, name: str) -> str:
   """Packs the newest checkpoint of a workdir under a name. Returns the folder."""
-  from bassnet_jax import checkpoints, latent_density, trained
+  from bassnet_jax import checkpoints, latent_density
 
-  params, description, step = checkpoints.load_params(checkpoint)
+  params, described, step = checkpoints.load_params(checkpoint)
   folder = path(name)
-  write(folder, params, description | {'step': step})
-  beside = (trained.CALIBRATION_FILE, latent_density.FILE, os.path.join('report', _METRICS_FILE))
+  write(folder, params, described | {'step': step})
+  beside = (description.CALIBRATION_FILE, latent_density.FILE, os.path.join('report', _METRICS_FILE))
   here = storage.fetch(checkpoint)
   for source in (os.path.join(here, file) for file in beside):
     if os.path.exists(source):

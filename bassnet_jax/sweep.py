@@ -149,8 +149,7 @@ def is_done(plan: Plan, name: str, seed: int) -> bool:
   path = os.path.join(plan.result_folder(name, seed), results.METRICS_FILE)
   if not os.path.exists(path):
     return False
-  with open(path) as file:
-    run = json.load(file).get('run', {})
+  run = results.read_run(path)
   made = (run.get('preset', plan.preset), tuple(run.get('settings', plan.settings)))
   if made != (plan.preset, plan.settings):
     print(

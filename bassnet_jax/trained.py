@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import flax.errors
 import jax
 import numpy as np
 
 from bassnet_jax import checkpoints
 from bassnet_jax import config as configs
+from bassnet_jax import description as descriptions
 from bassnet_jax import model as networks
 from bassnet_jax.batch import Statistics
 from bassnet_jax.checkpoints import CheckpointError
 from bassnet_jax.decoding import Prediction
 from data_pipeline import features as ft
-from data_pipeline import storage
 
 _CHUNK = 1024
 """Frames a compiled call: long songs go through in pieces of one shape, so that nothing is compiled twice."""
 
-CALIBRATION_FILE = 'calibration.json'
+CALIBRATION_FILE = descriptions.CALIBRATION_FILE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +69,17 @@ class TrainedModel:
     self._code_reach = max(self._latent_reach, self._decoder_reach)
 
   def warm_up(self) -> None:
-    """Compiles what generation needs; later calls, of any song, compile nothing."""
-    self.decode(self.encode_mix(np.zeros((1, ft.MIX_BINS), np.float32)), np.zeros(self.experiment.model.latent_size))
+    """Compiles what generation needs; later calls, of any song, compile nothing.
+
+    Raises:
+      CheckpointError: the parameters aren't those of the network that the description names.
+    """
+    try:
+      self.decode(self.encode_mix(np.zeros((1, ft.MIX_BINS), np.float32)), np.zeros(self.experiment.model.latent_size))
+    except flax.errors.FlaxError as error:
+      raise CheckpointError(
+        f'the parameters of {self.experiment.name} do not fit the network of this version: {str(error).split(" (http")[0][:200]}'
+      ) from error
 
   def encode_mix(self, mix: np.ndarray) -> MixCode:
     """Encodes log1p-compressed mix features [frames, 192]; silence is assumed beyond both ends."""
@@ -147,13 +155,42 @@ class TrainedModel:
       start: first frame, even.
       frames: even; every new number compiles anew. Cut at the song's end.
     """
+    return self.decode_pieces([(code, z, start)], frames, 1)[0]
+
+  def decode_pieces(self, pieces: Sequence[tuple[MixCode, np.ndarray, int]], frames: int, most: int) -> list[Prediction]:
+    """Several pieces, of one song or of several, in one call: the same as `decode_piece` of each.
+
+    Args:
+      pieces: (code, z, start) of each, as `decode_piece` takes them; at most `most`.
+      frames: of each.
+      most: of the compiled call; what is missing is filled up. Every new number compiles anew.
+    """
     reach = self._decoder_reach
-    begin, length = start + self._code_reach - reach, frames + 2 * reach
-    z = np.asarray(z, dtype=np.float32)
-    within = np.clip(np.arange(start - reach, start + frames + reach), 0, code.frames - 1)
-    z = np.broadcast_to(z, (length, z.shape[-1])) if z.ndim == 1 else z[within]
-    piece = _piece(code.pitch, code.frame, begin, length)
-    return self._prediction(jax.device_get(self._decode(self._params, piece, z[None])), code.frames - start)
+    length = frames + 2 * reach
+    pitches, features, positions = [], [], []
+    for code, z, start in pieces:
+      begin = start + self._code_reach - reach
+      z = np.asarray(z, dtype=np.float32)
+      within = np.clip(np.arange(start - reach, start + frames + reach), 0, code.frames - 1)
+      positions.append(np.broadcast_to(z, (length, z.shape[-1])) if z.ndim == 1 else z[within])
+      pitches.append(_cut(code.pitch, begin // networks.PITCH_STRIDE, length // networks.PITCH_STRIDE))
+      features.append(_cut(code.frame, begin, length))
+    filled = [
+      np.concatenate([np.stack(part), np.zeros((most - len(part), *part[0].shape), np.float32)]) for part in (pitches, features, positions)
+    ]
+    outputs = jax.device_get(self._decode(self._params, networks.MixCode(pitch=filled[0], frame=filled[1]), filled[2]))
+    predictions = []
+    for number, (code, _, start) in enumerate(pieces):
+      own = jax.tree.map(lambda x: x[number, : max(code.frames - start, 0)].astype(np.float32), outputs)  # noqa: B023, called at once
+      predictions.append(
+        Prediction(
+          bass=self._statistics.restore_bass(own.cqt),
+          pitch_logits=own.pitch,
+          onset=1 / (1 + np.exp(-own.onset)),
+          level=own.level,
+        )
+      )
+    return predictions
 
   def posterior(self, mix: np.ndarray, bass: np.ndarray, code: MixCode | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation [frames, 2] of q(z | mix, bass), from log1p-compressed features."""
@@ -206,8 +243,10 @@ def load(path: str) -> TrainedModel:
       f'{path}: trained on features of version {description["features_version"]}; this package makes {ft.VERSION}. '
       'Train anew, or install that version.'
     )
-  beside = os.path.join(checkpoints.workdir_of(path), CALIBRATION_FILE)
-  calibration = json.loads(storage.read_text(beside)) if storage.exists(beside) else None
+  try:
+    calibration = descriptions.read_calibration(checkpoints.workdir_of(path))
+  except descriptions.DescriptionError as error:
+    raise CheckpointError(str(error)) from error
   return TrainedModel(params, description, step, calibration)
 
 

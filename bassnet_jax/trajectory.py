@@ -53,7 +53,7 @@ def constant(z) -> Trajectory:
   """
   values = np.asarray(z, dtype=object).ravel()
   if len(values) != 2:
-    raise TrajectoryError(f'z has {len(values)} numbers; expected two, x and y.')
+    raise TrajectoryError(f'z has {len(values)} numbers; expected two, x and y, for example 0.5,-1.')
   x, y = (_coordinate(value, name, 'z') for value, name in zip(values, 'xy', strict=True))
   return Trajectory(np.zeros(1), np.array([[x, y]]))
 
@@ -104,14 +104,14 @@ def read(path: str) -> Trajectory:
     TrajectoryError: the file is missing, empty, of another form, or holds unusable values.
   """
   if os.path.isdir(path):
-    raise TrajectoryError(f'{path} is a folder; expected a trajectory file.')
+    raise TrajectoryError(f'{path} is a folder; expected a trajectory file. Give the path of one file.')
   try:
     if os.path.getsize(path) > MOST_BYTES:
       raise TrajectoryError(f'{path} is larger than {MOST_BYTES >> 20} MiB; this is no trajectory file.')
     with open(path, encoding='utf-8-sig') as file:
       text = file.read()
   except FileNotFoundError:
-    raise TrajectoryError(f'{path}: there is no such trajectory file.') from None
+    raise TrajectoryError(f'{path}: there is no such trajectory file. Check the path.') from None
   except UnicodeDecodeError:
     raise TrajectoryError(f'{path} is not a text file; expected CSV (time,x,y) or JSON.') from None
   except OSError as error:

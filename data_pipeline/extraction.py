@@ -21,6 +21,10 @@ SHORTEST_SECONDS = 2.0
 LONGEST_SECONDS = 3 * 3600.0
 
 
+class SummaryError(ValueError):
+  """The summary of a dataset is damaged; the message says where it lies and what to do."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Summary:
   """What stage 1 made; written last, so that its file says that the folder is complete.
@@ -79,9 +83,9 @@ def check_song(song: Song) -> None:
   if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
     raise SkipSong(f'{seconds:.2f} s long; expected {SHORTEST_SECONDS:.0f} s to {LONGEST_SECONDS / 3600:.0f} h')
   if not (np.isfinite(song.mix).all() and np.isfinite(song.bass).all()):
-    raise SkipSong('the audio holds NaN or infinite samples')
+    raise SkipSong('the audio holds samples that are no numbers (NaN or infinite); export it anew')
   if np.abs(song.bass).max() < 1e-4:
-    raise SkipSong('the bass is silent')
+    raise SkipSong('the bass is silent; was the track muted when it was exported?')
 
 
 def features_of(song: Song) -> ft.Features:
@@ -287,10 +291,35 @@ def load_summary(directory: str, missing_ok: bool = False) -> Summary | None:
 
   Raises:
     FileNotFoundError: stage 1 isn't finished (or None, with `missing_ok`).
+    SummaryError: it is damaged.
   """
   path = os.path.join(directory, 'summary.json')
   if not storage.exists(path):
     if missing_ok:
       return None
     raise FileNotFoundError(f'{path} is missing: the features are not built, or not to the end. Run python -m data_pipeline.build')
-  return Summary(**json.loads(storage.read_text(path)))
+  try:
+    summary = Summary(**json.loads(storage.read_text(path)))
+    _check(summary)
+  except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    raise SummaryError(
+      f'{path} is damaged ({str(error)[:200]}). Delete it and run python -m data_pipeline.build again: what is built is kept.'
+    ) from error
+  return summary
+
+
+def _check(summary: Summary) -> None:
+  """Raises ValueError: a field is of another form than its readers expect."""
+  if not isinstance(summary.version, str) or not isinstance(summary.source, str) or not isinstance(summary.skipped, dict):
+    raise ValueError('version, source or skipped is of another form')
+  for song, entry in summary.songs.items():
+    texts = [song, entry['split'], entry['licence'], entry['credit']]
+    if not all(isinstance(text, str) for text in texts) or os.path.basename(song) != song or '\0' in song:
+      raise ValueError(f'the song {song[:60]!r} is described otherwise')
+    if isinstance(entry['seconds'], bool) or not 0 <= entry['seconds'] < 1e9:
+      raise ValueError(f'the song {song[:60]!r} is {str(entry["seconds"])[:20]} s long')
+  bins = {'frames': 1} | {f'{name}_{kind}': n for name, n in (('mix', ft.MIX_BINS), ('bass', ft.BASS_BINS)) for kind in ('mean', 'std')}
+  for name, count in bins.items():
+    values = np.asarray(summary.statistics[name], dtype=np.float64)
+    if values.shape != (count,) or not np.isfinite(values).all() or (not name.endswith('mean') and not (values > 0).all()):
+      raise ValueError(f'the statistics hold no {count} usable numbers of {name}')

@@ -7,11 +7,10 @@ import io
 import json
 import os
 import tempfile
-import zipfile
 
 import numpy as np
 
-from data_pipeline import storage
+from data_pipeline import npz_file, storage
 from data_pipeline.notes import Notes
 
 VERSION = '1.0.0'
@@ -130,21 +129,28 @@ def load(path: str) -> Features:
     FeatureFileError: the file is damaged, or another version of this package wrote it.
   """
   try:
-    with storage.opened(path) as file, np.load(file) as members:
-      header = json.loads(bytes(members['header']))
-      if header['version'] != VERSION:
-        raise FeatureFileError(f'{path}: features of version {header["version"]}; this package makes {VERSION}. Build the dataset anew.')
-      optional = {
-        'mix_notes': Notes.from_rows(members['mix_notes']) if 'mix_notes' in members else None,
-        'beats': members['beats'] if 'beats' in members else None,
-        'patterns': tuple(Notes.from_rows(members[f'pattern_{i}']) for i in range(header['patterns'])),
-      }
-      arrays = {name: members[name] for name in _ARRAYS}
-      return Features(**arrays, notes=Notes.from_rows(members['notes']), **optional, **{name: header[name] for name in _SCALARS})
-  except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError) as error:
-    if isinstance(error, FeatureFileError | FileNotFoundError):
-      raise
-    raise FeatureFileError(f'{path}: not a readable feature file ({error}). Delete it and run the build again.') from error
+    members = npz_file.read(path)
+    header = json.loads(members['header'].tobytes())
+    if header['version'] != VERSION:
+      raise FeatureFileError(
+        f'{path}: features of version {str(header["version"])[:20]}; this package makes {VERSION}. Build the dataset anew.'
+      )
+    optional = {
+      'mix_notes': Notes.from_rows(members['mix_notes']) if 'mix_notes' in members else None,
+      'beats': members['beats'] if 'beats' in members else None,
+      'patterns': tuple(Notes.from_rows(members[f'pattern_{i}']) for i in range(header['patterns'])),
+    }
+    arrays = {name: members[name] for name in _ARRAYS}
+    frames = len(arrays['mix'])
+    shapes = {'mix': (frames, MIX_BINS), 'bass': (frames, BASS_BINS)} | dict.fromkeys(('pitch', 'onset', 'level'), (frames,))
+    for name, shape in shapes.items():
+      if arrays[name].shape != shape:
+        raise ValueError(f'{name} has shape {arrays[name].shape}, not {shape}')
+    return Features(**arrays, notes=Notes.from_rows(members['notes']), **optional, **{name: header[name] for name in _SCALARS})
+  except (FeatureFileError, FileNotFoundError):
+    raise
+  except (KeyError, ValueError, TypeError, IndexError, OverflowError, RecursionError) as error:
+    raise FeatureFileError(f'{path}: not a readable feature file ({str(error)[:300]}). Delete it and run the build again.') from error
 
 
 def frames_of(path: str) -> int:
@@ -154,12 +160,9 @@ def frames_of(path: str) -> int:
     FeatureFileError: the file is damaged.
   """
   try:
-    with storage.opened(path) as file, np.load(file) as members:
-      return len(members['pitch'])
-  except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError) as error:
-    if isinstance(error, FileNotFoundError):
-      raise
-    raise FeatureFileError(f'{path}: not a readable feature file ({error}). Delete it and run the build again.') from error
+    return len(npz_file.read(path, ('pitch',))['pitch'])
+  except (npz_file.ArrayFileError, KeyError, TypeError) as error:
+    raise FeatureFileError(f'{path}: not a readable feature file ({str(error)[:300]}). Delete it and run the build again.') from error
 
 
 def frame_targets(notes: Notes, frames: int) -> tuple[np.ndarray, np.ndarray]:

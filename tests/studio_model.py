@@ -53,6 +53,10 @@ class HalfSeconds:
     whole = self.decode(code, z)
     return Prediction(*(getattr(whole, field.name)[start : start + frames] for field in dataclasses.fields(Prediction)))
 
+  def decode_pieces(self, pieces, frames, most):
+    assert len(pieces) <= most
+    return [self.decode_piece(code, z, start, frames) for code, z, start in pieces]
+
   def posterior(self, mix, bass):
     return np.full((len(mix), 2), (1.5, -0.5)), np.ones((len(mix), 2))
 

@@ -94,16 +94,27 @@ class Fixed:
     return Prediction(*(part[start : start + frames] for part in fields(self._prediction)))
 
 
+def near(model, song, request) -> bytes:
+  return line.near(line.decode_near(model, [(None, song, request)])[0], song, request)
+
+
+def test_pieces_of_several_pages_are_what_each_gets_alone(model, code, mix):
+  asked = [(code, np.full(2, 0.5 * i), 64 * i) for i in range(3)]
+  for (_, z, start), together in zip(asked, model.decode_pieces(asked, 256, 4), strict=True):
+    for ours, theirs in zip(fields(together), fields(model.decode_piece(code, z, start, 256)), strict=True):
+      np.testing.assert_allclose(ours, theirs, atol=2e-3)
+
+
 def test_note_that_sounds_goes_on_to_its_end_or_the_next_onset(mix):
   rows = [(1.0, 1.5, 30), (2.0, 3.0, 31), (3.0, 3.2, 33), (5.0, 9.0, 35)]
   model, whole = Fixed(prediction_of(rows)), song_of(mix)
   for playhead, hold in ((1.25, 1.5), (1.75, 1.75), (2.5, 3.0), (3.1, 3.2), (0.5, 0.5)):
-    header, _ = line.unpack(line.near(model, None, whole, request_of(constant((0, 0)), playhead)))
+    header, _ = line.unpack(near(model, whole, request_of(constant((0, 0)), playhead)))
     assert header['hold'] == pytest.approx(hold, abs=0.02), playhead
-  header, codes = line.unpack(line.near(model, None, whole, request_of(constant((0, 0)), 4.5)))
+  header, codes = line.unpack(near(model, whole, request_of(constant((0, 0)), 4.5)))
   assert [note[2] for note in header['notes']] == [35] and header['notes'][0][-1] == 1  # its end lies beyond the piece
   assert len(codes) == sonification.HARMONICS * sum(note[6] for note in header['notes'])
-  header, _ = line.unpack(line.near(model, None, whole, request_of(constant((0, 0)), 1.9)))
+  header, _ = line.unpack(near(model, whole, request_of(constant((0, 0)), 1.9)))
   assert [(note[2], note[-1]) for note in header['notes']] == [(31, 0), (33, 0)]
 
 

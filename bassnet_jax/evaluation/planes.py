@@ -8,8 +8,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from data_pipeline import npz_file
+
 FILE = 'plane.npz'
 MOST_POINTS = 400
+
+
+class PlaneError(ValueError):
+  """A file of a plane is damaged; the message names it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +54,14 @@ def save(plane: Plane, path: str) -> None:
 
 
 def load(path: str) -> Plane:
-  """The inverse of `save`."""
-  with np.load(path, allow_pickle=False) as stored:
-    return Plane(stored['points'], stored['labels'].astype(np.int64), tuple(str(name) for name in stored['names']))
+  """The inverse of `save`. Raises PlaneError: the file is damaged."""
+  try:
+    stored = npz_file.read(path)
+    points, labels, names = (stored[name] for name in ('points', 'labels', 'names'))
+    good = points.dtype.kind == 'f' and points.ndim == 2 and points.shape[1] == 2 and len(points) and np.isfinite(points).all()
+    good = good and labels.shape == points.shape[:1] and labels.dtype.kind in 'iu' and names.ndim == 1 and names.dtype.kind == 'U'
+    if not (good and labels.min() >= 0 and labels.max() < len(names) and np.abs(points).max() < 1e6):
+      raise ValueError('its points, labels and names do not go together')
+  except (KeyError, ValueError) as error:
+    raise PlaneError(f'{path} is damaged ({str(error)[:200]}). Remove it; the report of its run holds another.') from error
+  return Plane(points, labels.astype(np.int64), tuple(str(name)[:60] for name in names))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from bassnet_jax.evaluation import planes
+from bassnet_jax.evaluation import metrics_check, planes
 
 METRICS_FILE = 'metrics.json'
 FAILURE_FILE = 'failure.json'
@@ -20,6 +20,11 @@ DIVERGED_FILE = 'diverged.txt'
 """In the workdir of a seed whose loss stopped being finite while others trained beside it: what went wrong."""
 NOT_RECORDED = 'not recorded'
 DEFAULT_VARIANT = 'default'
+
+
+class ResultError(ValueError):
+  """A result can't be used; the message names its file and what to do."""
+
 
 Figure = Callable[[dict[str, Any]], float | None]
 """A number made from the metrics of one run."""
@@ -46,7 +51,10 @@ class Result:
 
   def plane(self) -> planes.Plane | None:
     path = os.path.join(self.folder, planes.FILE)
-    return planes.load(path) if os.path.exists(path) else None
+    try:
+      return planes.load(path) if os.path.exists(path) else None
+    except planes.PlaneError as error:
+      raise ResultError(str(error)) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +139,7 @@ def read(root: str) -> tuple[list[Result], list[Failure]]:
   """Every result and every recorded failure under a folder; a folder that isn't there holds none.
 
   Raises:
-    ValueError: a file is not JSON, or lies in the folder of another run.
+    ResultError: a file is not JSON, of another form, or lies in the folder of another run.
   """
   found, failures = [], []
   for experiment in sorted(os.listdir(root)) if os.path.isdir(root) else []:
@@ -140,13 +148,20 @@ def read(root: str) -> tuple[list[Result], list[Failure]]:
       folder = os.path.join(root, experiment, seed)
       metrics = _json(os.path.join(folder, METRICS_FILE))
       if metrics is not None:
+        fault = metrics_check.fault(metrics)
+        if fault is not None:
+          raise ResultError(f'{os.path.join(folder, METRICS_FILE)}: {fault}. Remove it, and the sweep makes it again.')
         run = metrics.get('run', {})
         named = (run.get('experiment', experiment), run.get('seed', int(seed)))
         if named != (experiment, int(seed)):
-          raise ValueError(f'{folder}: {METRICS_FILE} is of {named[0]}, seed {named[1]}. Move it to the folder of that run.')
+          raise ResultError(
+            f'{folder}: {METRICS_FILE} is of {str(named[0])[:60]}, seed {str(named[1])[:20]}. Move it to the folder of that run.'
+          )
         found.append(Result(experiment, int(seed), metrics, folder))
         continue
       failure = _json(os.path.join(folder, FAILURE_FILE))
+      if failure is not None and not isinstance(failure, dict):
+        raise ResultError(f'{os.path.join(folder, FAILURE_FILE)} is no table. Remove it.')
       if failure is not None:
         failures.append(Failure(experiment, int(seed), str(failure.get('message', ''))))
   return found, failures
@@ -159,11 +174,20 @@ def _is_folder(*parts: str) -> bool:
 def _json(path: str) -> dict[str, Any] | None:
   if not os.path.exists(path):
     return None
-  with open(path) as file:
-    try:
+  try:
+    with open(path, encoding='utf-8') as file:
       return json.load(file)
-    except json.JSONDecodeError as error:
-      raise ValueError(f'{path} is not JSON ({error}): remove it, and the sweep makes it again') from error
+  except (ValueError, RecursionError) as error:
+    raise ResultError(f'{path} is not JSON ({str(error)[:200]}): remove it, and the sweep makes it again') from error
+
+
+def read_run(path: str) -> dict[str, Any]:
+  """The part `run` of a metrics.json. Raises ResultError."""
+  metrics = _json(path)
+  fault = metrics_check.fault(metrics)
+  if fault is not None:
+    raise ResultError(f'{path}: {fault}. Remove it, and the sweep makes it again.')
+  return metrics.get('run', {})
 
 
 def conditions(result: Result) -> Conditions:
@@ -210,9 +234,14 @@ def values(row: Row, figure: str | Figure) -> dict[int, float | None]:
   for result in row.results:
     try:
       value = lookup(result.metrics, figure) if isinstance(figure, str) else figure(result.metrics)
+      found[result.seed] = None if value is None else float(value)
     except KeyError:
       continue
-    found[result.seed] = None if value is None else float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+      raise ResultError(
+        f'{os.path.join(result.folder, METRICS_FILE)}: {figure if isinstance(figure, str) else "a figure"} is no number. '
+        'Remove the file, and the sweep makes it again.'
+      ) from error
   return found
 
 
@@ -246,6 +275,10 @@ def _within_run(row: Row, name: str) -> tuple[float, float] | None:
         return float(low), float(high)
     except KeyError:
       continue
+    except (TypeError, ValueError, OverflowError) as error:
+      raise ResultError(
+        f'{os.path.join(result.folder, METRICS_FILE)}: {name}_ci95 is no pair of numbers. Remove the file, and the sweep makes it again.'
+      ) from error
   return None
 
 

@@ -113,9 +113,9 @@ class Studio:
     if kind == 'project':
       state = message.get('state') if isinstance(message.get('state'), dict) else {}
       path = await self.network.analyse(project.save, session, session.song, made, sound, state)
-      return FileResponse(path, media_type='application/zip', filename='bassnet_project.zip', background=BackgroundTask(os.unlink, path))
+      return FileResponse(path, media_type='application/zip', filename='bassnet_project.zip', background=BackgroundTask(_remove, path))
     if kind not in exports.KINDS:
-      raise StudioError('There is no such download.', 404)
+      raise StudioError(f'There is no such download; there are: {", ".join((*exports.KINDS, "project"))}.', 404)
     name, media_type = exports.KINDS[kind]
     content = await self.network.analyse(exports.render, kind, made, session.song, session, sound)
     return Response(content, media_type=media_type, headers={'content-disposition': f'attachment; filename="{name}"'})
@@ -164,9 +164,14 @@ async def _body(request: Request, limits: Limits) -> bytes:
   async for part in request.stream():
     size += len(part)
     if size > limits.json_bytes:
-      raise StudioError(f'The request is larger than {limits.json_bytes >> 20} MB.', 413)
+      raise StudioError(f'The request is larger than {limits.json_bytes >> 20} MB, the most that is taken. Reload the page.', 413)
     parts.append(part)
   return b''.join(parts)
+
+
+def _remove(path: str) -> None:
+  with contextlib.suppress(FileNotFoundError):  # the page left, and its files went with it
+    os.unlink(path)
 
 
 def _write_wav(path: str, track) -> None:

@@ -114,6 +114,8 @@ class Channel:
     forwarding = asyncio.create_task(forward())
     try:
       song = session.song
+      if self._network.analyses:
+        report(f'Waiting for {self._network.analyses} other tasks of this studio', 0.0)
       if song is None or song.key != songs.key_of(channels) or song.channels[0].track != channels[0].track:
         song = await self._network.analyse(songs.analyse, dict(session.tracks), channels, report)
       song.channels = channels
@@ -138,7 +140,8 @@ class Channel:
     if song is None:
       raise StudioError('There is no analysed mix yet. Drop tracks in first.')
     model, code = await code_of(self._network, self._shelf, song, request.model)
-    await self._send(await self._network.run(line.near, model, code, song, request))
+    prediction = await self._network.near(model, line.decode_near, (code, song, request))
+    await self._send(await self._network.piece(line.near, prediction, song, request))
     with contextlib.suppress(TimeoutError):
       await asyncio.wait_for(self._wake.wait(), PAUSE)
     if self._wake.is_set():
@@ -181,7 +184,10 @@ async def code_of(network: Network, shelf: Shelf, song: songs.Song, model_id: st
 
   if shelf.loaded(model_id) and model_id in song.codes:
     return shelf.get(model_id), song.codes[model_id]
-  return await network.run(make)
+  model, code = await network.run(make)
+  if shelf.encoded(model_id) == 2:  # a second song: two pages may move at one time from now on
+    network.group(model, lambda: model.decode_pieces([(code, np.zeros(2, np.float32), 0)], line.NEAR_FRAMES, line.TOGETHER))
+  return model, code
 
 
 async def whole_line(network: Network, model, code, song: songs.Song, request: requests.LineRequest, given_up) -> tuple | None:
@@ -192,4 +198,4 @@ async def whole_line(network: Network, model, code, song: songs.Song, request: r
     if given_up():
       return None
     pieces[start] = await network.run(model.decode_piece, code, z, start, line.CHUNK)
-  return await network.run(line.whole, line.joined(pieces), song, request)
+  return await network.line(line.whole, line.joined(pieces), song, request)

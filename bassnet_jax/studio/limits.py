@@ -32,6 +32,8 @@ class Limits:
     shortest_seconds: below which nothing can be heard.
     tracks: of one session.
     sessions: at one time.
+    fresh_seconds: for which a session that no page is connected to is kept all the same: its page is just being loaded.
+    decoders: files that are read at one time; others wait.
     idle_seconds: after which a session that nobody has used is forgotten.
     decode_seconds: after which the reading of a file is given up.
     path_points: of a recorded path.
@@ -45,7 +47,9 @@ class Limits:
   track_values: int = 120_000_000
   shortest_seconds: float = 0.5
   tracks: int = 12
-  sessions: int = 8
+  sessions: int = 64
+  fresh_seconds: float = 60.0
+  decoders: int = 2
   idle_seconds: float = 2 * 3600.0
   decode_seconds: float = 60.0
   path_points: int = 30_000

@@ -13,6 +13,7 @@ import numpy as np
 
 from bassnet_jax import decoding, sonification
 from bassnet_jax.decoding import Prediction
+from bassnet_jax.studio.network import TOGETHER
 from bassnet_jax.studio.requests import LineRequest
 from bassnet_jax.studio.song import Song
 from data_pipeline import features
@@ -107,15 +108,26 @@ def notes_of(prediction: Prediction, request: LineRequest) -> Notes:
   return decoding.notes_from_prediction(prediction, request.threshold, request.articulation, lowest, highest)
 
 
-def near(model, code, song: Song, request: LineRequest) -> bytes:
-  """The piece from the playhead on: notes that begin there, and until when a note that sounds now may go on ('hold').
+def _near_frames(song: Song, request: LineRequest) -> tuple[int, int]:
+  """Frame of the playhead, and the first one of the piece around it."""
+  playhead = min(int(request.playhead * features.FRAME_RATE), song.frames - 1)
+  return playhead, max((playhead - NEAR_BEFORE) // 2 * 2, 0)
+
+
+def decode_near(model, items: list[tuple]) -> list[Prediction]:
+  """The pieces from the playhead on of one or several pages: items of (code, song, request)."""
+  pieces = [(code, request.position.at(song.frames), _near_frames(song, request)[1]) for code, song, request in items]
+  if len(pieces) == 1:
+    return [model.decode_piece(*pieces[0], NEAR_FRAMES)]
+  return model.decode_pieces(pieces, NEAR_FRAMES, TOGETHER)
+
+
+def near(prediction: Prediction, song: Song, request: LineRequest) -> bytes:
+  """The message of a piece: notes that begin there, and until when a note that sounds now may go on ('hold').
 
   Notes that reach the piece's end are marked as open: their true end comes with the whole line.
   """
-  playhead = min(int(request.playhead * features.FRAME_RATE), song.frames - 1)
-  start = max((playhead - NEAR_BEFORE) // 2 * 2, 0)
-  z = request.position.at(song.frames)
-  prediction = model.decode_piece(code, z, start, NEAR_FRAMES)
+  playhead, start = _near_frames(song, request)
   notes = notes_of(prediction, request)
   at_end = start + NEAR_FRAMES >= song.frames
   last = prediction.frames if at_end else NEAR_FRAMES - NEAR_TAIL

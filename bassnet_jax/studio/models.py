@@ -56,11 +56,17 @@ class Shelf:
   def __init__(self, choices: Sequence[Choice]):
     self.choices = {choice.id: choice for choice in choices}
     self._loaded: dict = {}
+    self._encoded: dict[str, int] = {}
     self._lock = threading.Lock()
 
   @property
   def first(self) -> str:
     return next(iter(self.choices))
+
+  def encoded(self, model_id: str) -> int:
+    """Counts one more song that was encoded for a model; returns how many there were."""
+    self._encoded[model_id] = self._encoded.get(model_id, 0) + 1
+    return self._encoded[model_id]
 
   def loaded(self, model_id: str) -> bool:
     return model_id in self._loaded
@@ -106,7 +112,7 @@ def _load(path: str):
 
   try:
     model = trained.load(path)
+    model.warm_up()
   except trained.CheckpointError as error:
-    raise StudioError(f'The model cannot be used. {error}', 500) from error
-  model.warm_up()
+    raise StudioError(f'The model {path} cannot be used. {error}', 500) from error
   return model

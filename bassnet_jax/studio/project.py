@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import shutil
+import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import AsyncIterator
 
 import bassnet_jax
@@ -21,6 +24,8 @@ VERSION = 1
 SETTINGS = 'project.json'
 _MOST_SETTINGS = 4 << 20
 _MOST_MEMBERS = 64
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError)
+"""What a damaged ZIP makes Python's reader trip over."""
 
 
 def save(session: Session, song: Song, line: Line, sound: exports.Sound, state: dict) -> str:
@@ -61,10 +66,13 @@ def _settings(archive: zipfile.ZipFile) -> dict:
   if len(text) > _MOST_SETTINGS or not isinstance(settings, dict) or settings.get('format') != FORMAT:
     raise wrong
   if settings.get('version') != VERSION:
-    raise StudioError(f'The project is of version {str(settings.get("version"))[:10]}; this studio reads version {VERSION}.')
+    raise StudioError(
+      f'The project is of version {str(settings.get("version"))[:10]}; this studio reads version {VERSION}. '
+      'Open it with the version that saved it.'
+    )
   rows = settings.get('tracks')
   if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) and isinstance(row.get('file'), str) for row in rows):
-    raise StudioError('The project names no tracks; it is damaged.')
+    raise StudioError('The project names no tracks; it is damaged. Save it again from the studio, or drop audio files.')
   return settings
 
 
@@ -89,10 +97,12 @@ async def load(store: SessionStore, session: Session, stream: AsyncIterator[byte
         before = list(session.tracks)
         for row in settings['tracks']:
           if row['file'] not in archive.namelist():
-            raise StudioError('A track of the project is missing in its file; it is damaged.')
+            raise StudioError(
+              'A track of the project is missing in its file; it is damaged. Save it again from the studio, or drop audio files.'
+            )
           with archive.open(row['file']) as member:
             added.append(await uploads.add_track(store, session, _blocks(member), str(row.get('name', '')), replacing=before))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except _DAMAGED as error:
       raise StudioError('The project file is damaged or no ZIP file. Save it again, or drop audio files.') from error
   except BaseException:
     for track in added:

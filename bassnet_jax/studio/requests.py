@@ -47,7 +47,7 @@ def parse_json(text: str | bytes, limits: Limits) -> dict:
     StudioError: too large, no JSON, or no object.
   """
   if len(text) > limits.json_bytes:
-    raise StudioError(f'The request is larger than {limits.json_bytes >> 20} MB.', 413)
+    raise StudioError(f'The request is larger than {limits.json_bytes >> 20} MB, the most that is taken. Reload the page.', 413)
   try:
     value = json.loads(text)
   except (ValueError, RecursionError):
@@ -60,8 +60,15 @@ def parse_json(text: str | bytes, limits: Limits) -> dict:
 def number(value, name: str, low: float, high: float) -> float:
   """A finite number in a range; raises StudioError."""
   if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not low <= value <= high:
-    raise StudioError(f'The {name} is {str(value)[:20]}; expected {low:g} to {high:g}.')
+    raise StudioError(f'The {name} is {_short(value)}; expected {low:g} to {high:g}.')
   return float(value)
+
+
+def _short(value) -> str:
+  try:
+    return str(value)[:20]
+  except ValueError:  # a whole number of thousands of digits has no text
+    return 'a number of thousands of digits'
 
 
 def parse_position(message: dict, limits: Limits) -> Trajectory:
@@ -74,13 +81,13 @@ def parse_position(message: dict, limits: Limits) -> Trajectory:
   try:
     if path:
       if not isinstance(path, list) or not all(isinstance(row, list) for row in path):
-        raise StudioError("The dot's path has an unknown form; expected rows of time, x, y.")
+        raise StudioError("The dot's path has an unknown form; expected rows of time, x, y. Reload the page.")
       if len(path) > limits.path_points:
-        raise StudioError(f"The dot's path has {len(path)} points; at most {limits.path_points} are taken.")
+        raise StudioError(f"The dot's path has {len(path)} points; at most {limits.path_points} are taken. Record a shorter one.")
       return from_points(path, "The dot's path")
     z = message.get('z')
     if not isinstance(z, list):
-      raise StudioError('The position of the dot is missing.')
+      raise StudioError('The position of the dot is missing; expected two numbers. Reload the page.')
     return constant(z)
   except TrajectoryError as error:
     raise StudioError(str(error)) from error

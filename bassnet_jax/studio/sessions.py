@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import os
 import secrets
@@ -106,22 +107,26 @@ class SessionStore:
   def __init__(self, limits: Limits | None = None):
     self.limits = limits or Limits()
     self.folder = tempfile.mkdtemp(prefix='bassnet_studio_')
+    self.decoders = asyncio.Semaphore(self.limits.decoders)
     self._sessions: dict[str, Session] = {}
 
   def __len__(self) -> int:
     return len(self._sessions)
 
   def create(self) -> Session:
-    """A new session; the one that has been idle for longest makes room.
+    """A new session; the one that has been idle for longest, and for a minute at least, makes room.
 
     Raises:
       StudioError: there are too many, all in use.
     """
     self.sweep()
     if len(self._sessions) >= self.limits.sessions:
-      idle = [session for session in self._sessions.values() if not session.sockets and not session.pending]
+      now = time.monotonic()
+      idle = [s for s in self._sessions.values() if not s.sockets and not s.pending and now - s.used > self.limits.fresh_seconds]
       if not idle:
-        raise StudioError(f'The studio is open in {len(self._sessions)} pages already, the most at one time. Close one.', 503)
+        raise StudioError(
+          f'The studio is open in {len(self._sessions)} pages already, the most at one time. Close one, wait a minute, and reload.', 503
+        )
       self.drop(min(idle, key=lambda session: session.used).id)
     session = Session(tempfile.mkdtemp(dir=self.folder))
     self._sessions[session.id] = session

@@ -29,10 +29,10 @@ def position(model, mix: np.ndarray, bass: np.ndarray) -> tuple[float, float]:
   try:
     analysis = front_end.analyse(np.asarray(mix[:samples]), np.asarray(bass[:samples]))
   except front_end.SilentMixError:
-    raise StudioError('The mix of the other song is silent.') from None
+    raise StudioError('The mix of the other song is silent: nothing in it is above -70 LUFS. Give another file.') from None
   sounds = features.level_of(np.asarray(bass[:samples]) * analysis.gain, len(analysis.mix)) > AUDIBLE
   if not sounds.any():
-    raise StudioError('The bass of the other song is silent beside its mix.')
+    raise StudioError('The bass of the other song is silent beside its mix. Give both as they were in the song, at one gain.')
   mean, _ = model.posterior(analysis.mix, analysis.bass)
   x, y = np.clip(mean[sounds].mean(axis=0, dtype=np.float64), -trajectory.LARGEST, trajectory.LARGEST)
   return float(x), float(y)

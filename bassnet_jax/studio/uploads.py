@@ -86,7 +86,9 @@ async def decode(source: str, folder: str, limits: Limits) -> dict:
   if 'error' in result:
     raise StudioError(f'Not usable: {result["error"]}')
   if result['samples'] < limits.shortest_seconds * result['rate']:
-    raise StudioError(f'The track is {result["samples"] / result["rate"]:.2f} s long; at least {limits.shortest_seconds:g} s are needed.')
+    raise StudioError(
+      f'The track is {result["samples"] / result["rate"]:.2f} s long; at least {limits.shortest_seconds:g} s are needed. Give a longer one.'
+    )
   return result
 
 
@@ -124,7 +126,8 @@ async def add_track(
     size = await receive(stream, source, min(limits.upload_bytes, room), declared)
     if not size:
       raise StudioError(f'The file is empty (0 bytes). {_EXPECTED} are expected; copy or export it again.')
-    found = await decode(source, folder, limits)
+    async with store.decoders:
+      found = await decode(source, folder, limits)
     track = Track(number, label_of(name), folder, size, found['rate'], found['channels'], found['samples'])
     if session.closed:
       raise StudioError('The session has ended. Reload the page.', 410)

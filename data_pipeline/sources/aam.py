@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import functools
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -139,6 +140,15 @@ def _rows(path: str) -> tuple[list[str], list[list[str]]]:
   return columns, rows
 
 
+def _times(rows: list[list[str]]) -> list[float] | None:
+  """Seconds of the rows, or None where one is no number."""
+  try:
+    times = [float(row[0]) for row in rows]
+  except ValueError:
+    return None
+  return times if all(map(math.isfinite, times)) else None
+
+
 def _onset_columns(path: str) -> dict[str, Notes]:
   """Instrument -> notes. A row is a moment at which any instrument begins a note; '[+41,45]': 41 begins, 45 still sounds.
 
@@ -146,13 +156,15 @@ def _onset_columns(path: str) -> dict[str, Notes]:
   first release have no signs; there every listed pitch begins.
   """
   columns, rows = _rows(path)
-  times = [float(row[0]) for row in rows]
+  times = _times(rows)
+  if times is None:
+    return {}  # as where the file is missing: the audio is there all the same
   result = {}
   for index, column in enumerate(columns):
     if not column.startswith(_COLUMN):
       continue
     name = column.removeprefix(_COLUMN).strip()
-    cells = [re.findall(r'\+?\d+', row[index]) if index < len(row) else [] for row in rows]
+    cells = [re.findall(r'\+?\d{1,3}(?!\d)', row[index]) if index < len(row) else [] for row in rows]
     signed = any(event.startswith('+') for cell in cells for event in cell)
     notes, sounding = [], {}
     for time, cell in zip(times, cells, strict=True):
@@ -169,5 +181,5 @@ def _onset_columns(path: str) -> dict[str, Notes]:
 
 def _beats(path: str) -> np.ndarray | None:
   """[beats] seconds; None where they go backwards, as in some files of the first release."""
-  times = np.asarray([float(row[0]) for row in _rows(path)[1]])
+  times = np.asarray(_times(_rows(path)[1]) or [])
   return times if len(times) > 1 and (np.diff(times) > 0).all() else None

@@ -79,7 +79,7 @@ class MedleyDB(StemCorpus):
       raise SkipSong('nothing but bass')
     missing = [os.path.basename(file) for file in bass + mix if not os.path.isfile(file)]
     if missing:
-      raise SkipSong(f'{", ".join(missing)} missing in {name}_STEMS')
+      raise SkipSong(f'{", ".join(missing)} missing in {name}_STEMS; copy them again')
     credit = ': '.join(str(metadata[field]) for field in ('artist', 'title') if metadata.get(field)) or name
     return SongStems(bass, mix, LICENCE, f'{credit} (MedleyDB)')
 

@@ -74,6 +74,6 @@ class MoisesDB(StemCorpus):
       raise SkipSong(f'bleed in {", ".join(bleeding)}: the bass may be heard in the mix')
     missing = [os.path.relpath(file, place) for file in bass + mix if not os.path.isfile(file)]
     if missing:
-      raise SkipSong(f'{", ".join(missing)} missing, although {_METADATA} names it')
+      raise SkipSong(f'{", ".join(missing)} missing, although {_METADATA} names it; copy it again')
     credit = ': '.join(str(metadata[field]) for field in ('artist', 'song') if metadata.get(field))
     return SongStems(bass, mix, LICENCE, f'{credit} (MoisesDB)' if credit else 'MoisesDB')

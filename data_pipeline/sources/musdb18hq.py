@@ -65,7 +65,7 @@ class Musdb18HQ(StemCorpus):
     files = {stem: stem_file(place, stem) for stem in ('bass', *OTHERS)}
     missing = [stem for stem, file in files.items() if file is None]
     if missing:
-      raise SkipSong(f'{", ".join(f"{stem}.wav" for stem in missing)} missing in {place}')
+      raise SkipSong(f'{", ".join(f"{stem}.wav" for stem in missing)} missing in {place}; copy them again')
     return SongStems([files['bass']], [files[stem] for stem in OTHERS], LICENCE, credit(os.path.basename(place)))
 
 

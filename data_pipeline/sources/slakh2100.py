@@ -70,11 +70,11 @@ class Slakh2100(StemCorpus):
       raise SkipSong(f'the bass was never rendered ({", ".join(bass)} with audio_rendered: false)')
     folder = os.path.join(place, str(metadata.get('audio_dir') or 'stems'))
     if not os.path.isdir(folder):
-      raise SkipSong(f'{folder} is missing')
+      raise SkipSong(f'{folder} is missing; unpack the track again')
     files = {name: stem_file(folder, name) for name in rendered}
     missing = [name for name, file in files.items() if file is None]
     if missing:
-      raise SkipSong(f'{", ".join(missing)} missing in {folder}, although metadata.yaml says that it was rendered')
+      raise SkipSong(f'{", ".join(missing)} missing in {folder}, although metadata.yaml says that it was rendered; unpack the track again')
     mix = [name for name in rendered if name not in bass]
     if not mix:
       raise SkipSong(f'nothing but bass: {", ".join(rendered)}')

@@ -1,0 +1,75 @@
+"""Looks a metrics.json over before a page is made of it: what its readers take for numbers, tables and names has to be that."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+_TABLES = ('run', 'latent', 'control', 'control_blind', 'music', 'plane', 'test_timbre')
+_RUN_NUMBERS = ('seconds', 'windows_per_second', 'data_wait', 'seeds_at_once')
+_RUN_TEXTS = ('commit', 'command', 'hardware')
+_PRESET = re.compile(r'[A-Za-z0-9_. -]{1,60}')  # it becomes part of a picture's file name
+_MOST_SIDE = 200
+
+
+def fault(metrics: Any) -> str | None:
+  """What is wrong with the content of a metrics.json; None if all is well."""
+  if not isinstance(metrics, dict):
+    return 'it is no table'
+  for name in _TABLES:
+    if name in metrics and not isinstance(metrics[name], dict):
+      return f'{name} is no table'
+  return _run(metrics.get('run', {})) or _sections(metrics)
+
+
+def _run(run: dict[str, Any]) -> str | None:
+  steps = run.get('steps')
+  if steps is not None and not (_number(steps) and 0 <= steps == int(steps)):
+    return 'run.steps is no whole number'
+  for name in _RUN_NUMBERS:
+    if run.get(name) is not None and not _number(run[name]):
+      return f'run.{name} is no number'
+  for name in _RUN_TEXTS:
+    if run.get(name) is not None and not isinstance(run[name], str):
+      return f'run.{name} is no text'
+  preset, settings = run.get('preset'), run.get('settings')
+  if preset is not None and not (isinstance(preset, str) and _PRESET.fullmatch(preset) and '..' not in preset):
+    return 'run.preset is no name of a preset'
+  if settings is not None and not (isinstance(settings, list) and all(isinstance(item, str) for item in settings)):
+    return 'run.settings is no list of assignments'
+  return None
+
+
+def _sections(metrics: dict[str, Any]) -> str | None:
+  if metrics.get('latent', {}).get('svm') is not None and not _number(metrics['latent'].get('chance')):
+    return 'latent.chance is missing'
+  matrix = metrics.get('control', {}).get('matrix')
+  if 'matrix' in metrics.get('control', {}) and not _square(matrix, empty=False):
+    return 'control.matrix is no square of numbers'
+  plane = metrics.get('plane', {})
+  if 'maps' in plane:
+    axis, drawn = plane.get('axis'), plane['maps']
+    if not (isinstance(axis, list) and 2 <= len(axis) <= _MOST_SIDE and all(map(_number, axis)) and sorted(set(axis)) == axis):
+      return 'plane.axis is no list of rising numbers'
+    if not isinstance(drawn, dict):
+      return 'plane.maps is no table'
+    for name, values in drawn.items():
+      if not _square(values, len(axis), empty=True):
+        return f'plane.maps.{name[:40]} is no square of {len(axis)} x {len(axis)} numbers'
+  permutation = plane.get('permutation')
+  if permutation is not None and not (isinstance(permutation, dict) and (permutation.get('p') is None or _number(permutation['p']))):
+    return 'plane.permutation is no table with p'
+  return None
+
+
+def _square(values: Any, side: int | None = None, *, empty: bool) -> bool:
+  """Whether a value is a list of as many lists of numbers (or None, with `empty`)."""
+  if not isinstance(values, list) or not 0 < len(values) <= _MOST_SIDE or (side is not None and len(values) != side):
+    return False
+  rows = all(isinstance(row, list) and len(row) == len(values) for row in values)
+  return rows and all(_number(value) or (empty and value is None) for row in values for value in row)
+
+
+def _number(value: Any) -> bool:
+  return not isinstance(value, bool) and isinstance(value, int | float) and abs(value) < 1e300 and not math.isnan(value)

@@ -1,0 +1,278 @@
+"""The fuzzing in small: some inputs for every reader; and each finding of the long runs once, as it was found."""
+
+import io
+import json
+import os
+import shutil
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+from campaign import fuzz_targets, fuzzing
+
+from bassnet_jax import checkpoints, description, latent_density, packaged, trained
+from bassnet_jax import config as configs
+from bassnet_jax.evaluation import planes, results
+from data_pipeline import extraction, npz_file
+from data_pipeline import features as ft
+from data_pipeline.sources import aam
+
+INPUTS = {
+  'audio': 25,
+  'upload': 25,
+  'midi': 30,
+  'our_midi': 20,
+  'wad': 20,
+  'moisesdb': 12,
+  'medleydb': 12,
+  'aam': 8,
+  'slakh2100_values': 8,
+  'rhythm_game': 8,
+  'trajectory': 40,
+  'z': 40,
+  'set': 40,
+  'latent_density': 10,
+  'features': 20,
+  'summary': 20,
+  'results': 10,
+  'studio_project': 15,
+  'studio_http': 60,
+  'studio_socket': 20,
+}
+"""Readers and how many inputs; those that take a second an input are fed by the command alone."""
+
+
+@pytest.mark.parametrize('name', INPUTS)
+def test_only_refusals_in_words(name, tmp_path):
+  report = fuzzing.explore(fuzz_targets.TARGETS[name], INPUTS[name], 1, tmp_path)
+  assert not report.findings, report.findings
+  assert report.inputs >= INPUTS[name] // 2 and report.taken + report.refused == report.inputs
+
+
+def test_the_fuzzing_finds_what_it_looks_for(tmp_path):
+  from hypothesis import strategies as st
+
+  outside = tmp_path / 'outside'
+
+  def read(value: int) -> None:
+    if value > 100:
+      outside.write_text('lost')
+    if value < -100:
+      raise KeyError(value)
+    if value == 0:
+      raise ValueError('bad')
+
+  folder = tmp_path / 'inside'
+  folder.mkdir()
+  reader = fuzzing.Reader(st.integers(-1000, 1000), read, (ValueError,), ('input',))
+  report = fuzzing.explore(fuzzing.Target('x', lambda _: reader), 400, 0, folder)
+  found = {finding['what'].split(':')[0]: finding['input'] for finding in report.findings}
+  assert found == {'outside its folder': '101', 'KeyError': '-101', 'a bare ValueError': '0'}  # shrunk to the smallest
+
+
+# --- What was found ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+  'assignment, words',
+  [
+    ('data.window=0', 'expected 2 to 1024'),
+    ('data.batch_size=-4', 'expected 2 to'),
+    ('train.learning_rate=nan', 'found nan'),
+    ('loss.kl=inf', 'found inf'),
+    ('model.latent_size=3', 'expected 2'),
+    ('model.hidden=999999999999', 'expected 1 to 8192'),
+    ('model.trunk_dilations=1,-8', 'found -8'),
+    ('data.datasets=', 'the list is empty'),
+    ('train.checkpoint_every=0', 'expected 1 to'),
+    ('train.steps=' + '9' * 5000, 'of type int'),
+  ],
+)
+def test_setting_out_of_its_range(assignment, words):
+  import experiments
+
+  with pytest.raises(configs.ConfigError, match=words) as caught:
+    configs.override(experiments.get('pr_window64'), [assignment])
+  assert assignment.split('=')[0] in str(caught.value) and len(str(caught.value)) < 400
+
+
+def test_every_experiment_is_within_the_limits():
+  import experiments
+
+  for name in experiments.names():
+    assert configs.from_dict(configs.to_dict(experiments.get(name))) == experiments.get(name)
+
+
+class Bomb:
+  """Writes a file when it is unpickled."""
+
+  def __init__(self, path):
+    self.path = str(path)
+
+  def __reduce__(self):
+    return open, (self.path, 'w')
+
+
+def _model(tmp_path) -> str:
+  return shutil.copytree(packaged.path(), tmp_path / 'model')
+
+
+def _pickled(path, fired) -> None:
+  """A file of arrays, one of which is a pickle that leaves a trace when it is read."""
+  array = np.empty(1, dtype=object)
+  array[0] = Bomb(fired)
+  with open(path, 'wb') as file:
+    np.savez(file, header=array, points=array, kernel=array)
+
+
+def test_no_pickle_is_ever_read(tmp_path):
+  fired = tmp_path / 'fired'
+  model = _model(tmp_path)
+  files = [model / packaged.WEIGHTS_FILE, tmp_path / 'song.npz', tmp_path / planes.FILE]
+  for path in files:
+    _pickled(path, fired)
+  with np.load(files[1], allow_pickle=True) as stored:  # the bomb works
+    stored['header']
+  assert fired.exists()
+  fired.unlink()
+  for read, error in (
+    (lambda: trained.load(str(model)), checkpoints.CheckpointError),
+    (lambda: checkpoints.load_description(str(model)), checkpoints.CheckpointError),
+    (lambda: ft.load(str(files[1])), ft.FeatureFileError),
+    (lambda: planes.load(str(files[2])), planes.PlaneError),
+  ):
+    with pytest.raises(error, match=r'[Oo]bject arrays|damaged'):
+      read()
+  assert not fired.exists()
+
+
+def test_a_bare_pickle_is_no_file_of_arrays(tmp_path):
+  import pickle
+
+  fired, path = tmp_path / 'fired', tmp_path / 'x.npz'
+  path.write_bytes(pickle.dumps(Bomb(fired)))
+  with pytest.raises(npz_file.ArrayFileError, match=r'x\.npz'):
+    npz_file.read(str(path))
+  assert not fired.exists()
+
+
+def test_file_that_would_fill_the_memory(tmp_path):
+  path = tmp_path / 'x.npz'
+  np.savez_compressed(path, zeros=np.zeros(100 << 20, np.uint8))
+  assert os.path.getsize(path) < 200_000
+  with pytest.raises(npz_file.ArrayFileError, match='100 MB packed into'):
+    npz_file.read(str(path))
+
+
+@pytest.mark.parametrize(
+  'change, words',
+  [
+    (lambda d: d.pop('experiment'), 'experiment is missing'),
+    (lambda d: d['experiment'].update(data=None), 'data: found None'),
+    (lambda d: d['experiment']['model'].update(hidden=10**400), 'found a number|expected 1 to'),
+    (lambda d: d['statistics'].update(mix_std=[0.0] * ft.MIX_BINS), 'mix_std is not positive'),
+    (lambda d: d['statistics'].update(bass_mean=['x' * 3000] * ft.BASS_BINS), 'bass_mean is not 144 numbers'),
+    (lambda d: d.update(licences=[1]), 'licences is of another form'),
+    (lambda d: d.update(datasets=[None]), 'datasets holds'),
+  ],
+)
+def test_damaged_description(tmp_path, change, words):
+  model = _model(tmp_path)
+  path = model / packaged.DESCRIPTION_FILE
+  content = json.loads(path.read_text())
+  change(content)
+  path.write_text(json.dumps(content))
+  with pytest.raises(checkpoints.CheckpointError, match=words) as caught:
+    checkpoints.load_params(str(model))
+  assert str(model) in str(caught.value) and len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+  'text', ['z', 'true', '[]', '{"onset_threshold": "x"}', '{"default_z": [0, NaN]}', '{"onset_threshold": 7}', '[' * 9000]
+)
+def test_damaged_calibration(tmp_path, text):
+  (tmp_path / description.CALIBRATION_FILE).write_text(text)
+  with pytest.raises(description.DescriptionError, match=r'calibration\.json') as caught:
+    description.read_calibration(str(tmp_path))
+  assert 'delete it' in str(caught.value)
+
+
+def test_weights_of_another_network(tmp_path):
+  model = _model(tmp_path)
+  arrays = npz_file.read(str(model / packaged.WEIGHTS_FILE))
+  name = next(name for name in arrays if arrays[name].ndim == 2)
+  with open(model / packaged.WEIGHTS_FILE, 'wb') as file:
+    np.savez(file, **(arrays | {name: arrays[name][:-1]}))
+  with pytest.raises(checkpoints.CheckpointError, match='do not fit the network'):
+    trained.load(str(model)).warm_up()
+
+
+@pytest.mark.parametrize('counts', [[float('nan')] * 4900, [-1] * 4900, [10**400] * 4900, ['x' * 4000] * 4900, [1e308] * 4900])
+def test_damaged_latent_density(tmp_path, counts):
+  (tmp_path / latent_density.FILE).write_text(json.dumps({'counts': counts, 'songs': 1, 'frames': 1}))
+  with pytest.raises(latent_density.DensityError, match=r'latent_density\.json') as caught:
+    latent_density.read(str(tmp_path))
+  assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize('text', ['{', '[]', '{"version": 1}', '[' * 9000])
+def test_damaged_summary_of_a_dataset(tmp_path, text):
+  (tmp_path / 'summary.json').write_text(text)
+  with pytest.raises(extraction.SummaryError, match=r'summary\.json is damaged .* what is built is kept'):
+    extraction.load_summary(str(tmp_path))
+
+
+def test_strange_cells_of_arff_tables(tmp_path):
+  beats, onsets = tmp_path / '1_beatinfo.arff', tmp_path / '1_onsets.arff'
+  beats.write_text("@ATTRIBUTE 'Start time in seconds' NUMERIC\n0.0,1\n2.0 0,2\n")
+  assert aam._beats(str(beats)) is None
+  head = "@ATTRIBUTE 'Onset time in seconds' NUMERIC\n@ATTRIBUTE 'Onset events of Bass' STRING\n"
+  onsets.write_text(head + f"0.0,'[+33,{'9' * 5000}]'\n0.5,'[]'\n")
+  assert aam._onset_columns(str(onsets))['Bass'].pitch.tolist() == [33]
+  onsets.write_text(head + "4.5-3,'[+33]'\n")
+  assert aam._onset_columns(str(onsets)) == {}
+
+
+@pytest.mark.parametrize(
+  'metrics, words',
+  [
+    ([], 'no table'),
+    ({'run': 'x'}, 'run is no table'),
+    ({'run': {'preset': '../../x'}}, r'run\.preset'),
+    ({'run': {'steps': 'many'}}, r'run\.steps'),
+    ({'run': {'settings': [1]}}, r'run\.settings'),
+    ({'latent': {'svm': 0.5}}, r'latent\.chance'),
+    ({'latent': {'svm': 'x', 'chance': 0.5}}, r'latent\.svm is no number'),
+    ({'control': {'matrix': [[1]] * 3}}, r'control\.matrix'),
+    ({'plane': {'axis': [0, 1], 'maps': {'diatonic': [[1, 2], [3]]}}}, r'plane\.maps\.diatonic'),
+  ],
+)
+def test_damaged_result(tmp_path, metrics, words):
+  from bassnet_jax.evaluation import results_page
+
+  folder = tmp_path / 'results' / 'a1_window64' / '0'
+  folder.mkdir(parents=True)
+  (folder / results.METRICS_FILE).write_text(json.dumps(metrics))
+  with pytest.raises(results.ResultError, match=words) as caught:
+    results_page.write(str(tmp_path / 'results'), {})
+  assert 'metrics.json' in str(caught.value)
+  assert os.listdir(tmp_path) == ['results']
+
+
+def test_project_whose_compressed_track_is_damaged(tmp_path):
+  import studio_model
+  from starlette.testclient import TestClient
+
+  settings = {'format': 'bassnet_jax studio project', 'version': 1, 'tracks': [{'file': 'tracks/00', 'name': 'x', 'id': 1}], 'state': {}}
+  file = io.BytesIO()
+  with zipfile.ZipFile(file, 'w', zipfile.ZIP_DEFLATED) as archive:
+    archive.writestr('project.json', json.dumps(settings))
+    archive.writestr('tracks/00', bytes(range(256)) * 40)
+  content = bytearray(file.getvalue())
+  name = content.index(b'tracks/00') + len(b'tracks/00')
+  content[name : name + 8] = struct.pack('<Q', 2**64 - 1)  # no block of Deflate begins so
+  with TestClient(studio_model.application(tmp_path), base_url='http://127.0.0.1:8020') as client:
+    session = f'/api/sessions/{client.post("/api/sessions").json()["id"]}'
+    answer = client.post(f'{session}/project', content=bytes(content))
+    assert answer.status_code == 400 and 'damaged' in answer.json()['error']

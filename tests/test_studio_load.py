@@ -1,0 +1,80 @@
+"""Several pages at one time, over real sockets: all are answered, more than there is room for are told so, and nothing is left."""
+
+import asyncio
+import gc
+import os
+import threading
+import weakref
+
+import pytest
+import studio_model
+import uvicorn
+from campaign import load
+
+from bassnet_jax.studio.limits import Limits
+
+ROOM = 3
+
+
+class Local:
+  """The studio with the stand-in model, served from a thread of this process."""
+
+  def __init__(self, folder):
+    self.guard = studio_model.application(folder, Limits(sessions=ROOM))
+    self._server = uvicorn.Server(uvicorn.Config(self.guard, port=0, log_level='error', timeout_graceful_shutdown=2))
+    self._thread = threading.Thread(target=self._server.run)
+    self._thread.start()
+    while not self._server.started:
+      assert self._thread.is_alive()
+      threading.Event().wait(0.01)
+    self.address = f'http://127.0.0.1:{self._server.servers[0].sockets[0].getsockname()[1]}'
+
+  def memory(self) -> float:
+    with open('/proc/self/statm') as file:
+      return int(file.read().split()[1]) * os.sysconf('SC_PAGESIZE') / 2**20
+
+  def stop(self) -> None:
+    self._server.should_exit = True
+    self._thread.join(20)
+
+
+@pytest.fixture
+def server(tmp_path):
+  local = Local(tmp_path)
+  yield local
+  local.stop()
+
+
+def open_files() -> int:
+  gc.collect()
+  return len(os.listdir('/proc/self/fd'))
+
+
+def test_pages_move_at_one_time_and_nothing_is_left(server):
+  tally = load.Tally()
+  asyncio.run(load.visit(server, ROOM, 1.0, 0, load.Tally(), []))  # what is loaded once
+  before = open_files()
+  store, kept = server.guard.studio.store, []
+  create = store.create
+  store.create = lambda: kept.append(weakref.ref(session := create())) or session
+  asyncio.run(load.visit(server, ROOM, 1.0, 2 * ROOM, tally, []))
+  assert not tally.errors and not tally.refused
+  assert tally.sessions == 2 * ROOM and tally.moves == 2 * ROOM * load.MOVES_A_SECOND
+  assert len(tally.moved) == tally.moves and len(tally.exported) == 2 * ROOM * 3
+  assert len(server.guard.studio.store) == 0 and os.listdir(server.guard.studio.store.folder) == []
+  assert open_files() <= before + 2
+  assert len(kept) == 2 * ROOM and not any(session() for session in kept)  # its song and its line went with it
+
+
+def test_more_pages_than_there_is_room_for(server):
+  import httpx
+
+  with httpx.Client(base_url=server.address) as client:
+    opened = [client.post('/api/sessions') for _ in range(ROOM + 2)]
+    assert [answer.status_code for answer in opened] == [200] * ROOM + [503] * 2
+    assert (
+      opened[-1].json()['error'] == 'The studio is open in 3 pages already, the most at one time. Close one, wait a minute, and reload.'
+    )
+    client.delete(f'/api/sessions/{opened[0].json()["id"]}')
+    assert client.post('/api/sessions').status_code == 200  # and those that were there have been left alone
+    assert all(client.delete(f'/api/sessions/{answer.json()["id"]}').status_code == 204 for answer in opened[1:ROOM])
