@@ -29,6 +29,11 @@ _TIMEOUT = flags.DEFINE_integer(
 _CACHE = flags.DEFINE_string(
   'compilation_cache', None, "Folder of compiled programs; default: WORKDIR/compilation_cache; 'none' keeps none."
 )
+_ACCEPT_CHANGES = flags.DEFINE_bool(
+  'accept_changes',
+  False,
+  'Go on from the checkpoints in the workdir though settings or data have changed since; the new ones hold from there on.',
+)
 _DEMO = flags.DEFINE_bool('demo', True, 'After the report, play a bass to the mix of a test song (music experiments).')
 
 
@@ -37,6 +42,7 @@ def main(_) -> None:
   import experiments
   from bassnet_jax import compilation, distributed, fine_tuning, run_control, train
   from bassnet_jax import config as configs
+  from data_pipeline import file_errors
 
   logging.set_verbosity(logging.ERROR)  # tfds and orbax tell of every file
   if _LIST.value:
@@ -56,7 +62,9 @@ def main(_) -> None:
       origin = fine_tuning.load(_INIT_FROM.value)
       experiment = origin.experiment(experiment, any(item.strip().startswith('train.learning_rate') for item in _SET.value))
     compilation.keep_compiled(_CACHE.value or os.path.join(workdir, 'compilation_cache'))
-    run(experiment, os.path.abspath(workdir), os.path.abspath(_DATA_DIR.value), _SEED.value, _MANUAL_DIR.value, _DEMO.value, origin)
+    workdir = os.path.abspath(workdir)
+    with run_control.exclusive(workdir, 'run_'):
+      run(experiment, workdir, os.path.abspath(_DATA_DIR.value), _SEED.value, _MANUAL_DIR.value, _DEMO.value, origin, _ACCEPT_CHANGES.value)
   except train.Interrupted as error:
     if distributed.is_primary():
       print(error, file=sys.stderr)
@@ -64,17 +72,18 @@ def main(_) -> None:
   except user_errors as error:
     if os.environ.get('BASSNET_JAX_TRACEBACK'):
       raise
-    print(f'error: {error}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
+    print(f'error: {file_errors.explain(error)}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
     distributed.leave(2)
 
 
-def run(experiment, workdir: str, data_dir: str, seed: int, manual_dir: str | None, demo: bool, origin=None) -> None:
+def run(
+  experiment, workdir: str, data_dir: str, seed: int, manual_dir: str | None, demo: bool, origin=None, accept_changes: bool = False
+) -> None:
   """Everything that one experiment is: builds data, trains (from `origin`, if given), reports, and plays."""
   from bassnet_jax import config as configs
   from bassnet_jax import distributed, train
   from bassnet_jax.inputs import corpus as corpora
 
-  os.makedirs(workdir, exist_ok=True)
   with distributed.primary_first('data'):
     corpus = corpora.open_corpus(experiment.data, data_dir, manual_dir)
     elsewhere = None
@@ -85,12 +94,12 @@ def run(experiment, workdir: str, data_dir: str, seed: int, manual_dir: str | No
   if origin is not None:
     corpus = origin.corpus(corpus)
   settings = os.path.join(workdir, 'experiment.json')
-  if distributed.is_primary() and not os.path.exists(settings):
+  if distributed.is_primary() and (accept_changes or not os.path.exists(settings)):
     with open(settings + '.tmp', 'w') as file:
       json.dump(configs.to_dict(experiment), file, indent=1)
     os.replace(settings + '.tmp', settings)
   distributed.say(f'run: {experiment.name}, seed {seed}, in {workdir}')
-  train.train(experiment, corpus, workdir, seed, origin)
+  train.train(experiment, corpus, workdir, seed, origin, accept_changes)
   if distributed.is_primary():
     _finish(experiment, corpus, elsewhere, workdir, seed, manual_dir, demo, origin)
   distributed.barrier('report')

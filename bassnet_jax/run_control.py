@@ -16,10 +16,14 @@ class WorkdirBusyError(RuntimeError):
 
 
 @contextlib.contextmanager
-def exclusive(workdir: str) -> Iterator[None]:
-  """One run a workdir; the lock goes with the process, however it ends."""
+def exclusive(workdir: str, work: str = '') -> Iterator[None]:
+  """One run a workdir; the lock goes with the process, however it ends.
+
+  Args:
+    work: '' is training, 'run' all that `main` does, so that one holds both; a lock each.
+  """
   os.makedirs(workdir, exist_ok=True)
-  with open(os.path.join(workdir, f'.lock_{jax.process_index()}'), 'w') as file:
+  with open(os.path.join(workdir, f'.lock_{work}{jax.process_index()}'), 'w') as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import glob
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 
 from absl import app, flags
 
-from data_pipeline import catalogue, extraction, survey
+from data_pipeline import catalogue, extraction, file_errors, survey
 
 
 def is_built(name: str, data_dir: str, tfds_files: bool = True) -> bool:
@@ -41,6 +44,28 @@ def build(
     ValueError: with what to do, if the source can't be used.
   """
   dataset, config = catalogue.parse(name)
+  if is_built(name, data_dir, tfds_files):
+    return extraction.load_summary(extraction.folder(data_dir, dataset, config))
+  with _alone(extraction.folder(data_dir, dataset, config), name):
+    return _build(name, data_dir, manual_dir, workers, tfds_files)
+
+
+@contextlib.contextmanager
+def _alone(directory: str, name: str) -> Iterator[None]:
+  """One build of a dataset at a time; another waits for it. The lock goes with the process, however it ends."""
+  os.makedirs(os.path.dirname(directory), exist_ok=True)
+  with open(f'{directory}.lock', 'w') as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      print(f'another process is building {name} there: waiting for it', flush=True)
+      fcntl.flock(file, fcntl.LOCK_EX)
+    yield
+
+
+def _build(name: str, data_dir: str, manual_dir: str | None, workers: int | None, tfds_files: bool) -> extraction.Summary:
+  """What is missing of a dataset that nobody else is building."""
+  dataset, config = catalogue.parse(name)
   directory = extraction.folder(data_dir, dataset, config)
   summary = extraction.load_summary(directory, missing_ok=True)
   if summary is None:
@@ -50,6 +75,7 @@ def build(
     summary = extraction.extract(source, directory, workers)
   if tfds_files and not is_built(name, data_dir):
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+    import tensorflow as tf
     import tensorflow_datasets as tfds
 
     from data_pipeline import tfds_builders
@@ -60,7 +86,10 @@ def build(
     for remains in glob.glob(f'{glob.escape(tfds_folder(name, data_dir))}.incomplete*'):
       shutil.rmtree(remains)  # of a build that was killed
     builder = tfds_builders.BUILDERS[dataset](config=config, data_dir=data_dir)
-    builder.download_and_prepare()
+    try:
+      builder.download_and_prepare()
+    except tf.errors.OpError as error:  # a full disk, most likely
+      raise OSError(f'{tfds_folder(name, data_dir)} can not be written: {error.message}') from error
   return summary
 
 
@@ -89,7 +118,7 @@ def main(_) -> None:
       return
     summary = build(name, os.path.abspath(_DATA_DIR.value), _MANUAL_DIR.value, _WORKERS.value, _TFDS.value)
   except (ValueError, FileNotFoundError, ModuleNotFoundError, OSError) as error:
-    print(f'error: {error}', file=sys.stderr)
+    print(f'error: {file_errors.explain(error)}', file=sys.stderr)
     sys.exit(2)
   print(summary.table())
   print(f'built: {tfds_folder(name, os.path.abspath(_DATA_DIR.value))}')

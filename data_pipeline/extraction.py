@@ -227,8 +227,17 @@ def load_summary(directory: str, missing_ok: bool = False) -> Summary | None:
     if missing_ok:
       return None
     raise FileNotFoundError(f'{path} is missing: the features are not built, or not to the end. Run python -m data_pipeline.build')
-  with open(path) as file:
-    return Summary(**json.load(file))
+  try:
+    with open(path) as file:
+      summary = Summary(**json.load(file))
+  except (ValueError, TypeError) as error:
+    raise ValueError(f'{path} is damaged ({error}). Delete this file and build again: songs whose features are there are kept.') from error
+  if summary.version != ft.VERSION:
+    raise ValueError(
+      f'{directory} holds features of version {summary.version}; this package makes {ft.VERSION}. '
+      f'Give another --data_dir, or delete that folder: it is built anew. (The old dataset serves the package that made it.)'
+    )
+  return summary
 
 
 def _write_whole(path: str, text: str) -> None:

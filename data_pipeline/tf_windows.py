@@ -14,6 +14,10 @@ from data_pipeline import features as ft
 _FRAME_FEATURES = ('mix', 'bass', 'pitch', 'onset', 'level')
 
 
+class DatasetFileError(ValueError):
+  """A file of a TFDS dataset can't be read; the message says which and what to do."""
+
+
 def pairs(
   directories: list[str],
   window: int,
@@ -139,10 +143,19 @@ class CheckpointableIterator:
     return self
 
   def __next__(self) -> dict:
-    return {name: value.numpy() for name, value in next(self._iterator).items()}
+    try:
+      return {name: value.numpy() for name, value in next(self._iterator).items()}
+    except tf.errors.OpError as error:  # a file that was damaged or taken away since it was opened
+      raise DatasetFileError(
+        f'the training data can not be read on: {error.message}\nDelete the damaged dataset (its folder is named above) and run the same '
+        "command again: it is packed anew from the songs' features, and training goes on."
+      ) from error
 
   def write(self, path: str) -> None:
-    self._checkpoint.write(path)
+    try:
+      self._checkpoint.write(path)
+    except tf.errors.OpError as error:
+      raise OSError(f'{path}: the position of the input can not be written: {error.message}') from error
 
   def read(self, path: str) -> None:
     self._checkpoint.read(path).assert_consumed()
