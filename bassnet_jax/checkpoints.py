@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 from orbax.checkpoint import checkpoint_managers
 
 from bassnet_jax import config as configs
@@ -133,6 +134,7 @@ def set_damaged_aside(workdir: str) -> list[str]:
         _check_whole(manager, directory, step)
         break
       except Exception as error:  # whatever a library says of a file that is not what it was
+        _raise_if_out_of_reach(error)
         damaged[step] = _reason(error)
   if steps and len(damaged) == len(steps):
     raise CheckpointError(_none_whole(directory, damaged))
@@ -148,9 +150,10 @@ def set_damaged_aside(workdir: str) -> list[str]:
 def _check_whole(manager: ocp.CheckpointManager, directory: str, step: int) -> None:
   """Reads every part of a checkpoint. Raises DamagedError, or what the storage raises."""
   description = manager.restore(step, args=ocp.args.Composite(description=ocp.args.JsonRestore()))['description']
-  tree = manager.item_metadata(step)['state']
+  # From the files and not from the network: what does not fit this version is another error. To the host: the devices may be others.
+  tree = ocp.PyTreeCheckpointHandler().metadata(epath.Path(directory) / str(step) / 'state').tree
   host = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
-  restored = manager.restore(step, args=ocp.args.Composite(state=ocp.args.PyTreeRestore(restore_args=host)))
+  restored = manager.restore(step, args=ocp.args.Composite(state=ocp.args.PyTreeRestore(tree, restore_args=host)))
   _compare(manager, directory, step, description, digests.of_tree(restored['state']), whole=True)
   inputs = os.path.join(directory, str(step), 'input')
   if os.path.isdir(inputs):
@@ -174,9 +177,23 @@ def _compare(
     raise DamagedError(f'{len(wrong)} of {len(saved["state"])} arrays are not as saved: {wrong[0]}')
 
 
+def stored_digests(workdir: str, step: int) -> dict[str, Any]:
+  """Checksums of every array of a checkpoint (optimiser too), as they were when it was saved."""
+  directory = _directory(workdir)
+  with ocp.CheckpointManager(directory, options=_alone()) as manager:
+    return manager.restore(step, args=ocp.args.Composite(**{_DIGESTS: ocp.args.JsonRestore()}))[_DIGESTS]['state']
+
+
 def _newest_first(manager: ocp.CheckpointManager) -> list[int]:
   """By number: clocks may go backwards."""
   return sorted(manager.all_steps(), reverse=True)
+
+
+def _raise_if_out_of_reach(error: Exception) -> None:
+  """Raises a CheckpointError where it isn't the checkpoint that is at fault: a permission, a disk that doesn't answer."""
+  gone = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
+  if (isinstance(error, OSError) and not gone) or 'PERMISSION_DENIED' in str(error) or isinstance(error, MemoryError):
+    raise CheckpointError(f'a checkpoint can not be read: {_reason(error)}') from error
 
 
 def _reason(error: Exception) -> str:
@@ -271,6 +288,7 @@ def _newest_whole(path: str, arrays: bool) -> tuple[Any, dict[str, Any], int]:
       except configs.ConfigError:
         raise
       except Exception as error:  # whatever a library says of a file that is not what it was
+        _raise_if_out_of_reach(error)
         damaged[step] = _reason(error)
     else:
       raise CheckpointError(_none_whole(directory, damaged))

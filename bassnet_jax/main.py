@@ -39,6 +39,8 @@ _DEMO = flags.DEFINE_bool('demo', True, 'After the report, play a bass to the mi
 
 def main(_) -> None:
   """Flags in, exit code out; a user's mistake is one plain line."""
+  import jax
+
   import experiments
   from bassnet_jax import compilation, distributed, fine_tuning, run_control, train
   from bassnet_jax import config as configs
@@ -69,6 +71,12 @@ def main(_) -> None:
     if distributed.is_primary():
       print(error, file=sys.stderr)
     sys.exit(143)
+  except jax.errors.JaxRuntimeError as error:
+    reason = distributed.runtime_error(error)
+    if reason is None or os.environ.get('BASSNET_JAX_TRACEBACK'):
+      raise
+    print(f'error: {reason}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
+    distributed.leave(2)
   except user_errors as error:
     if os.environ.get('BASSNET_JAX_TRACEBACK'):
       raise
