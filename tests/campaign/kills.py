@@ -204,6 +204,15 @@ class Campaign:
     return False, signals, at, started
 
 
+def wait_for_step(workdir: pathlib.Path, running: Running, step: int) -> None:
+  """Returns when a run has logged this step, or is over."""
+  while running.alive():
+    rows = scalar_log.read_rows(str(workdir / 'metrics.jsonl'))
+    if rows and rows[-1]['step'] >= step:
+      return
+    time.sleep(0.005)
+
+
 def compare(whole: pathlib.Path, workdir: pathlib.Path, report: bool) -> tuple[bool, float]:
   """(all arrays and the report's figures are the same bit for bit, largest relative difference of the last row of losses)."""
   (a, _, step), (b, _, last) = load_params(str(whole)), load_params(str(workdir))
@@ -314,6 +323,11 @@ def run(tries: int, seed: int, results: pathlib.Path, root: pathlib.Path, kinds:
   return outcomes
 
 
+def end_on_signals() -> None:
+  """SIGTERM ends the campaign as Ctrl-C does: the runs that it started are ended with it."""
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 def write(path: pathlib.Path, values: dict) -> None:
   """Under a temporary name first."""
   temporary = path.with_name(path.name + '.tmp')
@@ -343,6 +357,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
   except flags.Error as error:
     print(f'kills: {error}', file=sys.stderr)
     return 2
+  end_on_signals()
   folder = pathlib.Path(defined.folder or tempfile.mkdtemp(prefix='bassnet_kills_')).absolute()
   folder.mkdir(parents=True, exist_ok=True)
   outcomes = run(defined.tries, defined.seed, pathlib.Path(defined.results), folder, defined.kinds)
