@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging as standard_logging
 import os
 import sys
 
@@ -46,7 +47,10 @@ def main(_) -> None:
   from bassnet_jax import config as configs
   from data_pipeline import file_errors
 
-  logging.set_verbosity(logging.ERROR)  # tfds and orbax tell of every file
+  if not os.environ.get('BASSNET_JAX_TRACEBACK'):
+    # tfds and orbax tell of every file, and print tracebacks of errors that they also raise.
+    logging.set_verbosity(logging.FATAL)
+    standard_logging.getLogger('asyncio').setLevel(standard_logging.CRITICAL)
   if _LIST.value:
     for name in experiments.names():
       print(f'{name:<36}{experiments.description(name).splitlines()[0]}')

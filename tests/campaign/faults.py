@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # the tests' makers of songs
 
 from bassnet_jax import train
+from data_pipeline import extraction
 from data_pipeline.progress import Progress
 
 from . import kills, runs
@@ -184,6 +185,8 @@ def _disk_full_in_a_save(scene: Scene, setting: Setting) -> None:
 @fault('stops with a message; with room again the dataset is built to its end and training is the same')
 def disk_full_in_the_dataset_build(scene: Scene) -> None:
   with small_disk(scene.folder / 'disk', 64) as disk:
+    features = disk / 'data' / os.path.relpath(extraction.folder('/', *runs.DATASET.split('/')), '/')
+    features.mkdir(parents=True)  # what was begun is not refused at once for lack of room
     filler = fill(disk, 500_000)
     scene.run(TFDATA, 2, 'error: ', 'make room', data_dir=disk / 'data')
     filler.unlink()
@@ -448,8 +451,9 @@ def _word(outcome: Outcome) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
   """Runs the command. Returns its exit code: 0, 1 if a fault was not handled, 2 for a user's mistake."""
-  from absl import flags
+  from absl import flags, logging
 
+  logging.set_verbosity(logging.ERROR)  # orbax tells of every folder that it reads
   defined = flags.FlagValues()
   flags.DEFINE_list('faults', names(), 'only these', flag_values=defined)
   flags.DEFINE_string('results', 'docs/campaign', 'folder of faults.json', flag_values=defined)

@@ -337,8 +337,9 @@ def write(path: pathlib.Path, values: dict) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
   """Runs the command. Returns its exit code: 0, 1 if a try did not end well, 2 for a user's mistake."""
-  from absl import flags
+  from absl import flags, logging
 
+  logging.set_verbosity(logging.ERROR)  # orbax tells of every folder that it reads
   defined = flags.FlagValues()
   flags.DEFINE_integer('tries', 100, 'in all', lower_bound=1, flag_values=defined)
   flags.DEFINE_integer('seed', 0, 'of all choices', lower_bound=0, flag_values=defined)
