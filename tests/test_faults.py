@@ -264,3 +264,27 @@ def test_checksums_see_types_shapes_and_order():
   assert digests.of_tree({'a': np.asfortranarray(values.reshape(2, 3))}) == digests.of_tree({'a': values.reshape(2, 3)})
   assert digests.of_tree(dataclasses.asdict(EXPERIMENT.train)).keys() == {field.name for field in dataclasses.fields(EXPERIMENT.train)}
   assert digests.of_json({'a': 1, 'b': [2]}) == digests.of_json({'b': [2], 'a': 1}) != digests.of_json({'a': 1, 'b': [3]})
+
+
+@pytest.mark.slow
+def test_every_kind_of_kill_once_and_the_run_goes_on_to_the_same_end(tmp_path):
+  """Twelve tries of `python -m tests.campaign.kills`: every kind of moment, both inputs, one process and two."""
+  from campaign import kills
+
+  seed = 2289  # of which twelve tries hold everything, with few settings: each costs a run that nobody disturbs
+  plans = [kills.plan_of(seed, number) for number in range(12)]
+  assert {plan.kind for plan in plans} == set(kills.KINDS) and {plan.signal for plan in plans} == {'KILL', 'TERM'}
+  assert {(plan.setting.backend, plan.setting.processes) for plan in plans} == {(b, n) for b in ('tfdata', 'resident') for n in (1, 2)}
+  outcomes = kills.run(12, seed, tmp_path / 'results', tmp_path / 'laboratory')
+  assert all(each['good'] for each in outcomes), [each for each in outcomes if not each['good']]
+  assert len({each['plan']['kind'] for each in outcomes if each['hit']}) == len(kills.KINDS)
+
+
+@pytest.mark.slow
+def test_faults_that_a_real_run_meets(tmp_path):
+  """Four of `python -m tests.campaign.faults`; the others have quicker tests above, or are left to the command."""
+  from campaign import faults
+
+  chosen = ('disk_full_in_a_save', 'newest_input_position_garbled', 'two_runs_in_one_workdir', 'read_only_workdir')
+  outcomes = faults.run(chosen, tmp_path / 'results', tmp_path / 'laboratory')
+  assert all(each.handled is not False for each in outcomes), [each for each in outcomes if each.handled is False]

@@ -96,7 +96,7 @@ def plan_of(seed: int, number: int) -> Plan:
   drawn = random.Random(seed * 1_000_003 + number)
   kind = list(KINDS)[number % len(KINDS)]
   moment = KINDS[kind]
-  backend = ('tfdata', 'resident')[(number + number // len(KINDS)) % 2]
+  backend = ('tfdata', 'resident')[(number % len(KINDS) + number // len(KINDS)) % 2]
   if kind == 'packing':
     backend = 'tfdata'  # the resident input packs nothing
   processes = 2 if drawn.random() < 0.4 else 1
