@@ -93,7 +93,7 @@ def features_of(song: Song) -> ft.Features:
   else:
     from data_pipeline import audio_targets
 
-    notes, pitch, onset = audio_targets.targets_from_audio(song.bass, frames)
+    notes, pitch, onset = audio_targets.targets_from_audio(front_end.scaled(song.bass)[0], frames)
   return ft.Features(
     id=song.key.id,
     split=song.key.split,

@@ -86,7 +86,7 @@ def loudness_gain(audio: np.ndarray) -> float:
 
   shortest = int(0.4 * ft.SAMPLE_RATE) + 1  # one gating block
   padded = np.pad(audio, (0, max(shortest - len(audio), 0)))
-  padded, scale = _scaled(padded)
+  padded, scale = scaled(padded)
   with np.errstate(divide='ignore'), warnings.catch_warnings():
     warnings.simplefilter('ignore')  # pyloudnorm takes the mean of no blocks in silence; the result is tested below
     loudness = pyloudnorm.Meter(ft.SAMPLE_RATE).integrated_loudness(padded)
@@ -95,7 +95,7 @@ def loudness_gain(audio: np.ndarray) -> float:
   return float(10 ** ((LOUDNESS - loudness) / 20) / scale)
 
 
-def _scaled(audio: np.ndarray) -> tuple[np.ndarray, float]:
+def scaled(audio: np.ndarray) -> tuple[np.ndarray, float]:
   """Audio, and what it was divided by: floats that were never scaled, whose squares would be infinite, are brought to a peak of 1."""
   peak = float(np.abs(audio).max(initial=0.0))
   return (audio / np.float32(peak), peak) if _LOUDEST < peak < np.inf else (audio, 1.0)
@@ -105,7 +105,7 @@ def estimate_tuning(audio: np.ndarray) -> float:
   """Cents (-50..50) from A440 of the pitched part of audio [samples] at 16 kHz; 0 where nothing pitched is found."""
   import librosa
 
-  audio, _ = _scaled(audio)
+  audio, _ = scaled(audio)
   longest = _TUNING_SECONDS * ft.SAMPLE_RATE
   if len(audio) > longest:  # twelve stretches, spread over the song
     starts = np.linspace(0, len(audio) - longest // 12, 12).astype(int)

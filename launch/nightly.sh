@@ -3,7 +3,6 @@
 # Each stage of a Python has an environment of its own in a temporary folder. Results: docs/campaign/nightly.json and docs/campaign.md.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
-root=$PWD
 export PIP_DISABLE_PIP_VERSION_CHECK=1 JAX_PLATFORMS=cpu
 python=${BASSNET_JAX_PYTHON:-python3}
 tries=${BASSNET_JAX_TRIES:-100}
@@ -37,6 +36,13 @@ run() {
   fi
 }
 
+# What a fresh clone holds: environments are made from it, and their tests run in it.
+source_tree() {
+  mkdir -p "$work/source" && git archive HEAD | tar -x -C "$work/source"
+}
+root=$work/source
+[ -n "$dry_run" ] || source_tree || exit 1
+
 # An environment with uv, made by a Python: environment NAME PYTHON.
 environment() {
   run "$2" -m venv "$work/$1" && run "$work/$1/bin/pip" install -q uv
@@ -49,12 +55,12 @@ install() {
     run "$work/$1/bin/uv" pip freeze --python "$work/$1/bin/python"
 }
 
-versions() { environment "$1" "$2" && install "$1" "$3" "${root}[test]" && run "$work/$1/bin/python" -m pytest; }
+versions() { environment "$1" "$2" && install "$1" "$3" "${root}[test]" && run env -C "$root" "$work/$1/bin/python" -m pytest; }
 
 # Without the extras: imports, and a bass to a mix.
 plain() {
   environment plain "$python" && install plain highest "$root" &&
-    run "$work/plain/bin/python" "$root/tests/offline.py" "$work/offline"
+    run env -C "$root" "$work/plain/bin/python" "$root/tests/offline.py" "$work/offline"
 }
 
 # Every part of the campaign that there is; the kills last, because they take longest.

@@ -42,6 +42,7 @@ def square(hertz: float) -> np.ndarray:
 
 
 AUDIBLE = {
+  'DC': np.full(int(SECONDS * RATE), 1.0, np.float32),  # a click where it begins
   'square 55 Hz': square(55.0),
   'square 440 Hz': square(440.0),
   'alternating full scale': square(RATE / 2),
@@ -53,7 +54,6 @@ AUDIBLE = {
 }
 SILENT = {
   'silence': np.zeros(int(SECONDS * RATE), np.float32),
-  'DC': np.full(int(SECONDS * RATE), 1.0, np.float32),
   'music 1e-30': music() * np.float32(1e-30),
   'denormal': np.full(int(SECONDS * RATE), 1e-42, np.float32),
 }
