@@ -426,6 +426,7 @@ def attempt(campaign: kills.Campaign, name: str) -> Outcome:
 def run(chosen: Sequence[str], results: pathlib.Path, root: pathlib.Path) -> list[Outcome]:
   """Makes faults, and writes the results after each."""
   campaign, outcomes = kills.Campaign(Laboratory(root)), []
+  command = 'python -m tests.campaign.faults' + (f' --faults={",".join(chosen)}' if list(chosen) != names() else '')
   results.mkdir(parents=True, exist_ok=True)
   with Progress(len(chosen), 'faults', 'faults') as progress:
     for name in chosen:
@@ -437,7 +438,7 @@ def run(chosen: Sequence[str], results: pathlib.Path, root: pathlib.Path) -> lis
       made = [each for each in outcomes if each.handled is not None]
       statement = f'faults injected: {len(made)}; handled: {sum(bool(each.handled) for each in made)}; could not be made here: '
       kills.write(results / 'faults.json', {
-        'title': 'Faults injected', 'command': 'python -m tests.campaign.faults', 'date': datetime.date.today().isoformat(),
+        'title': 'Faults injected', 'command': command, 'date': datetime.date.today().isoformat(),
         'commit': train.commit(), 'statements': [statement + str(len(outcomes) - len(made))],
         'table': [['fault', 'expected', 'handled'], *([each.name.replace('_', ' '), each.expected, _word(each)] for each in outcomes)],
         'outcomes': [dataclasses.asdict(each) for each in outcomes],

@@ -188,12 +188,10 @@ class Campaign:
         which = [drawn.randrange(plan.setting.processes)] if plan.alone else list(range(plan.setting.processes))
         running.send(_SIGNALS[plan.signal], which)
         signals, at = signals + 1, view.step()
-        if plan.signal == 'KILL' and plan.alone:
-          time.sleep(1.0)
-          running.send(signal.SIGKILL, list(range(plan.setting.processes)))
-        codes = running.wait(LONGEST)
-        # 2: the partner of a process that was killed may notice, say so and end before it is killed too.
-        if not set(codes) <= {-signal.SIGKILL, -signal.SIGTERM, 143} | ({2} if plan.alone else set()):
+        codes = running.wait_together(LONGEST)
+        # The partner of a process that is gone may notice before it is killed too: it says so and ends (2), or jax ends it (SIGABRT).
+        partner = {2, -signal.SIGABRT} if plan.setting.processes > 1 else set()
+        if not set(codes) <= {-signal.SIGKILL, -signal.SIGTERM, 143} | partner:
           raise RuntimeError(f'after {plan.signal} {moment.what} it ended with {codes}: {running.text()[-1500:]}')
         if moment.left(view) if plan.signal == 'KILL' else there:
           return True, signals, at, started
@@ -295,10 +293,11 @@ def run(tries: int, seed: int, results: pathlib.Path, root: pathlib.Path, kinds:
     kinds: only tries of these; all if empty.
   """
   path = results / 'kills.json'
+  command = f'python -m tests.campaign.kills --tries={tries} --seed={seed}' + (f' --kinds={",".join(kinds)}' if kinds else '')
   commit, outcomes = train.commit(), []
   if path.exists():
     kept = json.loads(path.read_text())
-    if kept.get('commit') == commit and kept.get('seed') == seed:
+    if kept.get('commit') == commit and kept.get('seed') == seed and kept.get('kinds') == list(kinds):
       outcomes = kept['outcomes'][:tries]
   wanted = (number for number in itertools.count() if not kinds or plan_of(seed, number).kind in kinds)
   numbers = list(itertools.islice(wanted, tries))
@@ -316,7 +315,7 @@ def run(tries: int, seed: int, results: pathlib.Path, root: pathlib.Path, kinds:
       progress.update()
       results.mkdir(parents=True, exist_ok=True)
       write(path, {
-        'title': 'Killed and gone on', 'command': f'python -m tests.campaign.kills --tries={tries} --seed={seed}',
+        'title': 'Killed and gone on', 'command': command, 'kinds': list(kinds),
         'date': datetime.date.today().isoformat(), 'commit': commit, 'seed': seed, 'table': summary(outcomes),
         'statements': statements(outcomes), 'outcomes': outcomes,
       })  # fmt: skip

@@ -92,7 +92,8 @@ class Moment:
 
 
 def _evaluating(view: View, _: int = 0) -> bool:
-  return view.says('training: ') and _newer(view.workdir / 'report', view.begun) and not view.pictures()
+  begun = view.says('training is complete') or _newer(view.workdir / 'report', view.begun)
+  return begun and (view.workdir / 'report').is_dir() and not view.pictures() and not view.says('report: ')
 
 
 def _reporting(view: View, count: int = 1) -> bool:
@@ -103,8 +104,8 @@ KINDS: dict[str, Moment] = {
   'start': Moment(
     'between the start and the first step: restoring, compiling',
     lambda view, _: view.says('run: '),
-    lambda view: not view.says('training: '),
-    longest=3.0,
+    lambda view: view.step() == 0,
+    longest=2.0,
   ),
   'step': Moment(
     'in a step',

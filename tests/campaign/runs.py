@@ -137,6 +137,17 @@ class Running:
         raise TimeoutError(f'not over after {seconds:.0f} s: {self.text()[-1500:]}') from error
     return [process.returncode for process in self.processes]
 
+  def wait_together(self, seconds: float, patience: float = 2.0) -> list[int]:
+    """As `wait`; when a signal has ended one process, those that go on are killed a little later, as clusters do."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and any(process.poll() is None for process in self.processes):
+      if any((process.poll() or 0) < 0 for process in self.processes):
+        time.sleep(patience)
+        self.send(signal.SIGKILL, list(range(len(self.processes))))
+        break
+      time.sleep(0.01)
+    return self.wait(max(deadline - time.monotonic(), 10.0))
+
   def end(self) -> None:
     """Kills what is left, workers too."""
     for process in self.processes:
