@@ -209,15 +209,15 @@ def model(dtype: str) -> trained.TrainedModel:
   return trained.TrainedModel(networks.init_params(experiment.model, 64, 0), description, 1)
 
 
-@pytest.mark.parametrize('dtype', DTYPES)
-@pytest.mark.parametrize('name', ['square 55 Hz', 'DC and music', 'music 1e30', 'one click'])
+@pytest.mark.parametrize(
+  ('name', 'dtype'), [('square 55 Hz', 'float32'), ('DC and music', 'float32'), ('one click', 'float32'), ('music 1e30', 'bfloat16')]
+)
 def test_generation_from_loud_and_strange_audio(name, dtype, tmp_path):
   path = tmp_path / 'mix.wav'
   soundfile.write(path, AUDIBLE[name], RATE, subtype='FLOAT')
-  made = generate.generate(model(dtype), str(path), (0.5, -0.5), onset_threshold=0.3, output=str(tmp_path / 'out'))
-  for file in ('bass.wav', 'mix_with_bass.wav'):
-    audio, rate = soundfile.read(made.files[file])
-    assert rate == RATE and len(audio) == len(AUDIBLE[name])
+  made = generate.generate(model(dtype), str(path), (0.5, -0.5), onset_threshold=0.3)
+  assert made.sample_rate == RATE and len(made.bass_audio) == len(made.mix_audio) == len(AUDIBLE[name])
+  for audio in (made.bass_audio, made.mix_audio):
     assert np.isfinite(audio).all() and np.abs(audio).max() <= 1
   assert np.isfinite(made.notes.rows()).all()
 
