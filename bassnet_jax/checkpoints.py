@@ -189,8 +189,20 @@ def _newest_first(manager: ocp.CheckpointManager) -> list[int]:
   return sorted(manager.all_steps(), reverse=True)
 
 
+def _ignore_late_callbacks() -> None:
+  """After a read that failed, tensorstore's other reads come back to an event loop that Orbax has closed; Python would print a traceback."""
+  usual = sys.unraisablehook
+
+  def hook(found: Any) -> None:
+    if not (isinstance(found.exc_value, RuntimeError) and str(found.exc_value) == 'Event loop is closed'):
+      usual(found)
+
+  sys.unraisablehook = hook
+
+
 def _raise_if_out_of_reach(error: Exception) -> None:
   """Raises a CheckpointError where it isn't the checkpoint that is at fault: a permission, a disk that doesn't answer."""
+  _ignore_late_callbacks()
   gone = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
   if (isinstance(error, OSError) and not gone) or 'PERMISSION_DENIED' in str(error) or isinstance(error, MemoryError):
     raise CheckpointError(f'a checkpoint can not be read: {_reason(error)}') from error
