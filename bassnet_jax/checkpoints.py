@@ -190,7 +190,7 @@ def _newest_first(manager: ocp.CheckpointManager) -> list[int]:
 
 
 def _ignore_late_callbacks() -> None:
-  """After a read that failed, tensorstore's other reads come back to an event loop that Orbax has closed; Python would print a traceback."""
+  """After a read that failed, tensorstore's other reads come back to a loop that Orbax has closed; Python would print a traceback."""
   usual = sys.unraisablehook
 
   def hook(found: Any) -> None:
