@@ -185,6 +185,19 @@ class AgreedStop:
     return before is not None and int(before) > 0
 
 
+def runtime_error(error: Exception) -> str | None:
+  """What a runtime error means and what to do, where it is no fault of the program: a lost partner, memory that is used up."""
+  first = str(error).strip().splitlines()[0][:300]
+  if jax.process_count() > 1 and 'RESOURCE_EXHAUSTED' not in first:
+    return (
+      f'process {jax.process_index()} of {jax.process_count()} lost another one, which ended or does not answer: {first}\n'
+      'Start all of them again with the same command: they go on from the last checkpoint.'
+    )
+  if 'RESOURCE_EXHAUSTED' in first:
+    return f'the memory of the device is used up: {first}\nTry a smaller data.batch_size, or --set data.backend=tfdata.'
+  return None
+
+
 def leave(code: int) -> None:
   """Ends this process after an error; with others, at once, so that they learn of it and don't wait at a barrier."""
   sys.stdout.flush()

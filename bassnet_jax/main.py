@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging as standard_logging
 import os
 import sys
 from collections.abc import Sequence
@@ -35,18 +36,28 @@ _TIMEOUT = flags.DEFINE_integer(
 _CACHE = flags.DEFINE_string(
   'compilation_cache', None, "Folder of compiled programs; default: WORKDIR/compilation_cache; 'none' keeps none."
 )
+_ACCEPT_CHANGES = flags.DEFINE_bool(
+  'accept_changes',
+  False,
+  'Go on from the checkpoints in the workdir though settings or data have changed since; the new ones hold from there on.',
+)
 _DEMO = flags.DEFINE_bool('demo', True, 'After the report, play a bass to the mix of a test song (music experiments).')
 
 
 def main(_) -> None:
   """Flags in, exit code out; a user's mistake is one plain line."""
   memory.keep_freed()
+  import jax
+
   import experiments
   from bassnet_jax import compilation, distributed, fine_tuning, run_control, train
   from bassnet_jax import config as configs
-  from data_pipeline import storage
+  from data_pipeline import file_errors, storage
 
-  logging.set_verbosity(logging.ERROR)  # tfds and orbax tell of every file
+  if not os.environ.get('BASSNET_JAX_TRACEBACK'):
+    # tfds and orbax tell of every file, and print tracebacks of errors that they also raise.
+    logging.set_verbosity(logging.FATAL)
+    standard_logging.getLogger('asyncio').setLevel(standard_logging.CRITICAL)
   if _LIST.value:
     for name in experiments.names():
       print(f'{name:<36}{experiments.description(name).splitlines()[0]}')
@@ -67,20 +78,35 @@ def main(_) -> None:
     for place in (workdir, data_dir):
       storage.check(place)
     compilation.keep_compiled(_CACHE.value or os.path.join(storage.local(workdir), 'compilation_cache'))
-    run(experiment, workdir, data_dir, _SEED.value, _MANUAL_DIR.value, _DEMO.value, origin, _SOURCE_SET.value)
+    with run_control.exclusive(workdir, 'run_'):
+      run(experiment, workdir, data_dir, _SEED.value, _MANUAL_DIR.value, _DEMO.value, origin, _SOURCE_SET.value, _ACCEPT_CHANGES.value)
   except train.Interrupted as error:
     if distributed.is_primary():
       print(error, file=sys.stderr)
     sys.exit(143)
+  except jax.errors.JaxRuntimeError as error:
+    reason = distributed.runtime_error(error)
+    if reason is None or os.environ.get('BASSNET_JAX_TRACEBACK'):
+      raise
+    print(f'error: {reason}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
+    distributed.leave(2)
   except user_errors as error:
     if os.environ.get('BASSNET_JAX_TRACEBACK'):
       raise
-    print(f'error: {error}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
+    print(f'error: {file_errors.explain(error)}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
     distributed.leave(2)
 
 
 def run(
-  experiment, workdir: str, data_dir: str, seed: int, manual_dir: str | None, demo: bool, origin=None, source_options: Sequence[str] = ()
+  experiment,
+  workdir: str,
+  data_dir: str,
+  seed: int,
+  manual_dir: str | None,
+  demo: bool,
+  origin=None,
+  source_options: Sequence[str] = (),
+  accept_changes: bool = False,
 ) -> None:
   """Everything that one experiment is: builds data, trains (from `origin`, if given), reports, and plays."""
   from bassnet_jax import config as configs
@@ -99,10 +125,10 @@ def run(
   if origin is not None:
     corpus = origin.corpus(corpus)
   settings = os.path.join(workdir, 'experiment.json')
-  if distributed.is_primary() and not storage.exists(settings):
+  if distributed.is_primary() and (accept_changes or not storage.exists(settings)):
     storage.write_text(settings, json.dumps(configs.to_dict(experiment), indent=1))
   distributed.say(f'run: {experiment.name}, seed {seed}, in {workdir}')
-  train.train(experiment, corpus, workdir, seed, origin)
+  train.train(experiment, corpus, workdir, seed, origin, accept_changes)
   if distributed.is_primary():
     _finish(experiment, corpus, elsewhere, workdir, seed, manual_dir, demo, origin)
   distributed.barrier('report')

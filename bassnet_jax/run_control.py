@@ -18,11 +18,15 @@ class WorkdirBusyError(RuntimeError):
 
 
 @contextlib.contextmanager
-def exclusive(workdir: str) -> Iterator[None]:
-  """One run a workdir; the lock goes with the process, however it ends. A workdir in a bucket is locked for this machine's runs alone."""
+def exclusive(workdir: str, work: str = '') -> Iterator[None]:
+  """One run a workdir; the lock goes with the process, however it ends. A workdir in a bucket is locked for this machine's runs alone.
+
+  Args:
+    work: '' is training, 'run_' all that `main` does, so that one holds both; a lock each.
+  """
   folder = storage.local(workdir)
   os.makedirs(folder, exist_ok=True)
-  with open(os.path.join(folder, f'.lock_{jax.process_index()}'), 'w') as file:
+  with open(os.path.join(folder, f'.lock_{work}{jax.process_index()}'), 'w') as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

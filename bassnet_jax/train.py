@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -21,7 +22,7 @@ from bassnet_jax import config as configs
 from bassnet_jax import distributed, fine_tuning, hardware, latent_search, losses, run_control, scalar_log
 from bassnet_jax import model as networks
 from bassnet_jax.batch import Batch, Statistics
-from bassnet_jax.checkpoints import Checkpoints
+from bassnet_jax.checkpoints import Checkpoints, set_damaged_aside
 from bassnet_jax.config import Experiment
 from bassnet_jax.inputs import resident, resident_shards
 from bassnet_jax.inputs.corpus import Corpus
@@ -193,7 +194,14 @@ class ResidentFeed:
     return self._steps(state, self._data, count)
 
 
-def train(experiment: Experiment, corpus: Corpus, workdir: str, seed: int, origin: fine_tuning.Origin | None = None) -> int:
+def train(
+  experiment: Experiment,
+  corpus: Corpus,
+  workdir: str,
+  seed: int,
+  origin: fine_tuning.Origin | None = None,
+  accept_changes: bool = False,
+) -> int:
   """Trains to the end, or goes on from the newest checkpoint in `workdir`.
 
   Order of the loop: save, take the next batch, step, report the step before: checkpoint N is the state before
@@ -201,6 +209,7 @@ def train(experiment: Experiment, corpus: Corpus, workdir: str, seed: int, origi
 
   Args:
     origin: of a fine-tuning: the trained model that a new run begins from, whose statistics `corpus` has.
+    accept_changes: go on though the checkpoints were made with other settings or data; the new ones hold from there on.
 
   Returns:
     the number of steps of the whole run.
@@ -225,13 +234,12 @@ def train(experiment: Experiment, corpus: Corpus, workdir: str, seed: int, origi
     description = origin.added_to(description)
   with (
     run_control.exclusive(workdir),
-    Checkpoints(workdir, experiment.train.checkpoints_kept) as checkpoints,
+    _whole_checkpoints(workdir, experiment.train.checkpoints_kept) as checkpoints,
     run_control.end_signals() as asked,
   ):
     make_state = jax.jit(lambda: init_state(experiment, seed, optimizer), out_shardings=replicated)
     latest = checkpoints.latest_step()
-    if latest is not None:
-      check_same_run(checkpoints.description(latest), description, workdir)
+    moved = latest is not None and check_same_run(checkpoints.description(latest), description, workdir, accept_changes)
     if latest is not None and latest >= steps:
       distributed.say(f'training is complete: {latest} steps in {checkpoints.directory}')
       return steps
@@ -242,11 +250,22 @@ def train(experiment: Experiment, corpus: Corpus, workdir: str, seed: int, origi
         state = state.replace(params=jax.device_put(origin.params, replicated))
     else:
       shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated), jax.eval_shape(make_state))
-      state, begun = checkpoints.restore(latest, shapes, feed.iterator), latest
+      state, begun = checkpoints.restore(latest, shapes, None if moved else feed.iterator), latest
       distributed.say(f'going on from step {latest} of {steps}')
     stop = distributed.AgreedStop(asked, mesh)
     _loop(experiment, feed, state, begun, steps, checkpoints, description, workdir, stop)
   return steps
+
+
+@contextlib.contextmanager
+def _whole_checkpoints(workdir: str, kept: int) -> Iterator[Checkpoints]:
+  """The checkpoints of a workdir, of which the newest is whole: damaged ones are set aside first, saying so."""
+  with distributed.primary_first('checkpoints'):
+    if distributed.is_primary():
+      for line in set_damaged_aside(workdir):
+        distributed.say(line)
+  with Checkpoints(workdir, kept) as checkpoints:
+    yield checkpoints
 
 
 def _loop(experiment, feed, state, begun, steps, checkpoints, description, workdir, stop) -> None:
@@ -351,8 +370,18 @@ def commit() -> str:
   return found.stdout.strip() or 'unknown'
 
 
-def check_same_run(saved: dict[str, Any], now: dict[str, Any], workdir: str) -> None:
-  """Raises a TrainingError that names what differs between a checkpoint's description and this run's."""
+def check_same_run(saved: dict[str, Any], now: dict[str, Any], workdir: str, accept: bool = False) -> bool:
+  """Compares a checkpoint's description with this run's.
+
+  Args:
+    accept: say what differs and go on, unless it decides the parameters' shapes or meaning.
+
+  Returns:
+    whether the input differs, so that a saved position in it means nothing.
+
+  Raises:
+    TrainingError: names what differs.
+  """
   lines = configs.differences(configs.from_dict(saved['experiment']), configs.from_dict(now['experiment']))
   lines = [line for line in lines if not line.startswith('data.resident_placement:')]  # the batches are the same
   lines += [
@@ -360,9 +389,17 @@ def check_same_run(saved: dict[str, Any], now: dict[str, Any], workdir: str) -> 
   ]
   if saved['statistics'] != now['statistics']:
     lines.append('statistics of the training data differ: the dataset was built anew')
-  if lines:
+  fixed = [line for line in lines if line.startswith(('model.', 'features_version')) and not line.startswith('model.dtype')]
+  if lines and (fixed or not accept):
     raise TrainingError(
       f'{workdir} holds a run with other settings:\n  '
-      + '\n  '.join(lines)
-      + '\nGive another --workdir, or the settings that it was begun with.'
+      + '\n  '.join(fixed if accept else lines)
+      + '\nGive another --workdir, or the settings that it was begun with'
+      + ('; its checkpoints do not fit these.' if fixed else '; --accept_changes goes on with the new ones.')
     )
+  if lines:
+    distributed.say(f'going on in {workdir} with other settings:\n  ' + '\n  '.join(lines))
+  moved = any(line.startswith(('data.', 'seed', 'datasets', 'statistics')) for line in lines)
+  if moved:
+    distributed.say('the order of the training data begins anew')
+  return moved

@@ -25,13 +25,13 @@ from jax.sharding import NamedSharding, PartitionSpec
 from bassnet_jax import config as configs
 from bassnet_jax import latent_search, memory, run_control, scalar_log, train
 from bassnet_jax import model as networks
-from bassnet_jax.checkpoints import Checkpoints
+from bassnet_jax.checkpoints import Checkpoints, set_damaged_aside
 from bassnet_jax.config import Experiment
 from bassnet_jax.evaluation.results import DIVERGED_FILE
 from bassnet_jax.inputs import resident
 from bassnet_jax.inputs.corpus import Corpus
 from bassnet_jax.train import TrainState
-from data_pipeline import storage
+from data_pipeline import file_errors, storage
 from data_pipeline.progress import Progress
 
 
@@ -133,6 +133,8 @@ def train_seeds(experiment: Experiment, corpus: Corpus, workdirs: Mapping[int, s
       stack.enter_context(run_control.exclusive(workdir))
       with contextlib.suppress(FileNotFoundError):
         os.remove(os.path.join(workdir, DIVERGED_FILE))
+      for line in set_damaged_aside(workdir):
+        print(line, flush=True)
     kept = experiment.train.checkpoints_kept
     checkpoints = {seed: stack.enter_context(Checkpoints(workdir, kept)) for seed, workdir in workdirs.items()}
     stop = stack.enter_context(run_control.end_signals())
@@ -291,7 +293,7 @@ def main(_) -> None:
   except user_errors as error:
     if os.environ.get('BASSNET_JAX_TRACEBACK'):
       raise
-    print(f'error: {error}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
+    print(f'error: {file_errors.explain(error)}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
     sys.exit(2)
   if failed:
     print(f'error: seeds {", ".join(map(str, failed))} diverged; the others are trained', file=sys.stderr)

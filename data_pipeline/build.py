@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import glob
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from absl import app, flags
 
-from data_pipeline import catalogue, extraction, source_options, storage, survey
+from data_pipeline import catalogue, extraction, file_errors, source_options, storage, survey
 
 
 def is_built(name: str, data_dir: str, tfds_files: bool = True) -> bool:
@@ -50,6 +52,39 @@ def build(
     ValueError: with what to do, if the source can't be used, or the dataset that is there was built with other options.
   """
   dataset, config = catalogue.parse(name)
+  if is_built(name, data_dir, tfds_files) and options is None:
+    return extraction.load_summary(extraction.folder(data_dir, dataset, config))
+  with _alone(extraction.folder(data_dir, dataset, config), name):
+    return _build(name, data_dir, manual_dir, workers, tfds_files, beam_options, options)
+
+
+@contextlib.contextmanager
+def _alone(directory: str, name: str) -> Iterator[None]:
+  """One build of a dataset at a time; another waits for it. The lock goes with the process, however it ends; buckets have none."""
+  if storage.is_remote(directory):
+    yield
+    return
+  os.makedirs(os.path.dirname(directory), exist_ok=True)
+  with open(f'{directory}.lock', 'w') as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      print(f'another process is building {name} there: waiting for it', flush=True)
+      fcntl.flock(file, fcntl.LOCK_EX)
+    yield
+
+
+def _build(
+  name: str,
+  data_dir: str,
+  manual_dir: str | None,
+  workers: int | None,
+  tfds_files: bool,
+  beam_options: list[str] | None,
+  options: Sequence[str] | None,
+) -> extraction.Summary:
+  """What is missing of a dataset that nobody else is building."""
+  dataset, config = catalogue.parse(name)
   directory = extraction.folder(data_dir, dataset, config)
   summary = extraction.load_summary(directory, missing_ok=True)
   if summary is not None and options is not None:
@@ -67,6 +102,7 @@ def build(
       summary = beam_extraction.extract(source, directory, beam_options, changed)
   if tfds_files and not is_built(name, data_dir):
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+    import tensorflow as tf
     import tensorflow_datasets as tfds
 
     from data_pipeline import tfds_builders
@@ -74,10 +110,13 @@ def build(
     if not sys.stderr.isatty():
       tfds.disable_progress_bar()  # its control characters don't belong in a log file
     print(f'packing {name} into TFDS files', flush=True)
-    for remains in glob.glob(f'{glob.escape(tfds_folder(name, data_dir))}.incomplete*'):
+    for remains in [] if storage.is_remote(data_dir) else glob.glob(f'{glob.escape(tfds_folder(name, data_dir))}.incomplete*'):
       shutil.rmtree(remains)  # of a build that was killed
     builder = tfds_builders.BUILDERS[dataset](config=config, data_dir=data_dir)
-    builder.download_and_prepare()
+    try:
+      builder.download_and_prepare()
+    except tf.errors.OpError as error:  # a full disk, most likely
+      raise OSError(f'{tfds_folder(name, data_dir)} can not be written: {error.message}') from error
   return summary
 
 
@@ -141,7 +180,7 @@ def main(_) -> None:
     data_dir, beam = storage.absolute(_DATA_DIR.value), _beam_options(_BEAM.value)
     summary = build(name, data_dir, _MANUAL_DIR.value, _WORKERS.value, _TFDS.value, beam, _SOURCE_SET.value)
   except (ValueError, FileNotFoundError, ModuleNotFoundError, OSError) as error:
-    print(f'error: {error}', file=sys.stderr)
+    print(f'error: {file_errors.explain(error)}', file=sys.stderr)
     sys.exit(2)
   print(summary.table())
   print(f'built: {tfds_folder(name, storage.absolute(_DATA_DIR.value))}')

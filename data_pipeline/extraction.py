@@ -101,7 +101,7 @@ def features_of(song: Song) -> ft.Features:
   else:
     from data_pipeline import audio_targets
 
-    notes, pitch, onset = audio_targets.targets_from_audio(song.bass, frames)
+    notes, pitch, onset = audio_targets.targets_from_audio(front_end.scaled(song.bass)[0], frames)
   return ft.Features(
     id=song.key.id,
     split=song.key.split,
@@ -305,6 +305,11 @@ def load_summary(directory: str, missing_ok: bool = False) -> Summary | None:
     raise SummaryError(
       f'{path} is damaged ({str(error)[:200]}). Delete it and run python -m data_pipeline.build again: what is built is kept.'
     ) from error
+  if summary.version != ft.VERSION:
+    raise SummaryError(
+      f'{directory} holds features of version {summary.version}; this package makes {ft.VERSION}. '
+      f'Give another --data_dir, or delete that folder: it is built anew. (The old dataset serves the package that made it.)'
+    )
   return summary
 
 

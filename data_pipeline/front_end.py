@@ -28,6 +28,7 @@ SILENCE = -70.0
 _BLOCK_SECONDS = 60
 _MARGIN_SECONDS = 1.0  # the longest filter lasts 0.36 s
 _TUNING_SECONDS = 120
+_LOUDEST = 1000.0  # times full scale
 
 
 class SilentMixError(ValueError):
@@ -83,16 +84,24 @@ def loudness_gain(audio: np.ndarray) -> float:
     SilentMixError: nothing is above the gate.
   """
   shortest = int(BLOCK * ft.SAMPLE_RATE) + 1
-  loudness = integrated_loudness(np.pad(audio, (0, shortest - len(audio))) if len(audio) < shortest else audio, ft.SAMPLE_RATE)
+  scaled_audio, scale = scaled(np.pad(audio, (0, max(shortest - len(audio), 0))))
+  loudness = integrated_loudness(scaled_audio, ft.SAMPLE_RATE)
   if not loudness > SILENCE:
     raise SilentMixError(f'the mix is silent: its integrated loudness is {loudness:.0f} LUFS; music is above {SILENCE:.0f}')
-  return float(10 ** ((LOUDNESS - loudness) / 20))
+  return float(10 ** ((LOUDNESS - loudness) / 20) / scale)
+
+
+def scaled(audio: np.ndarray) -> tuple[np.ndarray, float]:
+  """Audio, and what it was divided by: floats that were never scaled, whose squares would be infinite, are brought to a peak of 1."""
+  peak = float(np.abs(audio).max(initial=0.0))
+  return (audio / np.float32(peak), peak) if _LOUDEST < peak < np.inf else (audio, 1.0)
 
 
 def estimate_tuning(audio: np.ndarray) -> float:
   """Cents (-50..50) from A440 of the pitched part of audio [samples] at 16 kHz; 0 where nothing pitched is found."""
   import librosa
 
+  audio, _ = scaled(audio)
   longest = _TUNING_SECONDS * ft.SAMPLE_RATE
   if len(audio) > longest:  # twelve stretches, spread over the song
     starts = np.linspace(0, len(audio) - longest // 12, 12).astype(int)

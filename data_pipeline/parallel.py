@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import concurrent.futures
 import multiprocessing
+import multiprocessing.connection
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -14,6 +16,17 @@ from data_pipeline import compiler_cache
 
 class WorkerLostError(ValueError):
   """A worker process ended without a result; the message says what to do."""
+
+
+def _end_with_parent() -> None:
+  """In a worker: ends it when the process that started it is gone; else one that was killed would leave workers waiting for ever."""
+  parent = multiprocessing.parent_process()
+
+  def watch() -> None:
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
+
+  threading.Thread(target=watch, daemon=True).start()
 
 
 def results(function: Callable[..., Any], tasks: Sequence[tuple], workers: int | None = None) -> Iterator[Any]:
@@ -35,7 +48,7 @@ def results(function: Callable[..., Any], tasks: Sequence[tuple], workers: int |
     return
   compiler_cache.fill()
   context = multiprocessing.get_context('spawn')  # fork is unsafe once jax or tensorflow run threads
-  with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
+  with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
     jobs = [pool.submit(function, *task) for task in tasks]
     try:
       for job in concurrent.futures.as_completed(jobs):

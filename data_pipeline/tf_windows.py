@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')  # tensorflow tells of every CPU feature that it lacks
 
@@ -12,6 +13,15 @@ import tensorflow_datasets as tfds
 from data_pipeline import features as ft
 
 _FRAME_FEATURES = ('mix', 'bass', 'pitch', 'onset', 'level')
+
+
+def _plain(error: tf.errors.OpError) -> str:
+  """What tensorflow says, without the names of its operations."""
+  return ' '.join(re.sub(r'\{\{.*?\}\}|\[Op:.*?\]', ' ', error.message).split())[:500]
+
+
+class DatasetFileError(ValueError):
+  """A file of a TFDS dataset can't be read; the message says which and what to do."""
 
 
 def pairs(
@@ -139,10 +149,19 @@ class CheckpointableIterator:
     return self
 
   def __next__(self) -> dict:
-    return {name: value.numpy() for name, value in next(self._iterator).items()}
+    try:
+      return {name: value.numpy() for name, value in next(self._iterator).items()}
+    except tf.errors.OpError as error:  # a file that was damaged or taken away since it was opened
+      raise DatasetFileError(
+        f'the training data can not be read on: {_plain(error)}\nDelete the damaged dataset (its folder is named above) and run the same '
+        "command again: it is packed anew from the songs' features, and training goes on."
+      ) from error
 
   def write(self, path: str) -> None:
-    self._checkpoint.write(path)
+    try:
+      self._checkpoint.write(path)
+    except tf.errors.OpError as error:
+      raise OSError(f'{path}: the position of the input can not be written: {_plain(error)}') from error
 
   def read(self, path: str) -> None:
     self._checkpoint.read(path).assert_consumed()

@@ -1,0 +1,375 @@
+"""Kills real training runs at random moments, lets them go on, and compares: `python -m tests.campaign.kills --tries=100 --seed=0`.
+
+Every try starts `python -m bassnet_jax.main` (tfdata or resident, one process or two), sends SIGKILL or SIGTERM at a moment of one kind
+(`moments.KINDS`), starts the same command again until it ends well, and compares the final state with that of a run that nobody
+disturbed. A call that was stopped goes on where it was. Results: RESULTS/kills.json, from which `python -m tests.campaign` makes its page.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import itertools
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # the tests' makers of songs
+
+from bassnet_jax import scalar_log, train
+from bassnet_jax.checkpoints import load_params, stored_digests
+from data_pipeline.progress import Progress
+
+from . import runs
+from .moments import KINDS, View
+from .runs import Laboratory, Running, Setting
+
+ATTEMPTS = 4
+"""Starts in which a try waits for its moment."""
+LONGEST = 600.0
+"""Seconds that a start may last: the machine may be busy."""
+_SIGNALS = {'KILL': signal.SIGKILL, 'TERM': signal.SIGTERM}
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """What a try does; a function of the seed and its number.
+
+  Attributes:
+    kind: of `moments.KINDS`.
+    signal: 'KILL' or 'TERM'.
+    setting: of the run.
+    alone: of two processes, only one is sent the signal; a killed one's partner is killed a second later, as clusters do.
+    processes_after: how many processes go on; another number than before only with the resident input.
+    draw: seed of the try.
+  """
+
+  kind: str
+  signal: str
+  setting: Setting
+  alone: bool
+  processes_after: int
+  draw: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """What became of a try.
+
+  Attributes:
+    plan: of it, as plain values.
+    hit: whether the signal came at the moment that was meant.
+    signals: how many were sent, all attempts together.
+    at: the step that was logged when the last signal was sent.
+    identical: parameters, optimiser and report as without the disturbance, bit for bit.
+    difference: largest relative difference of the last losses, where the number of processes changed.
+    left_over: files and processes that should not be there.
+    problem: what went wrong, or ''.
+    seconds: of the try.
+  """
+
+  plan: dict
+  hit: bool
+  signals: int
+  at: int
+  identical: bool
+  difference: float
+  left_over: list[str]
+  problem: str
+  seconds: float
+
+  @property
+  def good(self) -> bool:
+    moved = self.plan['processes_after'] != self.plan['setting']['processes']
+    return not self.problem and not self.left_over and (self.difference <= 1e-5 if moved else self.identical)
+
+
+def plan_of(seed: int, number: int) -> Plan:
+  """The kinds take turns, so that twelve tries hold each once and more; the rest is drawn."""
+  drawn = random.Random(seed * 1_000_003 + number)
+  kind = list(KINDS)[number % len(KINDS)]
+  moment = KINDS[kind]
+  backend = ('tfdata', 'resident')[(number % len(KINDS) + number // len(KINDS)) % 2]
+  if kind == 'packing':
+    backend = 'tfdata'  # the resident input packs nothing
+  processes = 2 if drawn.random() < 0.4 else 1
+  name = ('KILL', 'KILL', 'TERM')[drawn.randrange(3)]
+  moved = processes == 2 and backend == 'resident' and kind in ('step', 'save') and drawn.random() < 0.5
+  # Elsewhere than in training SIGTERM ends a process at once, and the others with it only after their own time.
+  alone = processes == 2 and (kind in ('step', 'save') or name == 'KILL') and drawn.random() < 0.5
+  setting = Setting(backend, processes, moment.report)
+  return Plan(kind, name, setting, alone, 1 if moved else processes, drawn.randrange(2**31))
+
+
+class Campaign:
+  """Tries in one laboratory; runs that nobody disturbs are made once for each setting."""
+
+  def __init__(self, laboratory: Laboratory):
+    self.laboratory = laboratory
+
+  def undisturbed(self, setting: Setting) -> pathlib.Path:
+    """The workdir of a finished run."""
+    folder = self.laboratory.root / 'undisturbed' / setting.name
+    if not (folder / 'finished').exists():
+      shutil.rmtree(folder, ignore_errors=True)
+      folder.mkdir(parents=True)
+      self._to_the_end(setting, folder / 'run', self.laboratory.data_dir(setting.report), folder / 'log.txt')
+      (folder / 'finished').touch()
+    return folder / 'run'
+
+  def _to_the_end(self, setting: Setting, workdir: pathlib.Path, data_dir: pathlib.Path, log: pathlib.Path) -> Running:
+    running = Running(self.laboratory.command(setting, workdir, data_dir), log, setting.processes)
+    try:
+      codes = running.wait(LONGEST)
+    finally:
+      running.end()
+    if any(codes):
+      raise RuntimeError(f'the run ended with {codes}: {running.text()[-1500:]}')
+    return running
+
+  def attempt(self, plan: Plan, number: int) -> Outcome:
+    """One try, in a folder of its own that is deleted if all went well."""
+    begin = time.monotonic()
+    whole = self.undisturbed(plan.setting)
+    folder = self.laboratory.root / f'try_{number}'
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    workdir, log = folder / 'run', folder / 'log.txt'
+    data_dir = folder / 'data' if KINDS[plan.kind].build else self.laboratory.data_dir(plan.setting.report)
+    outcome = Outcome(dataclasses.asdict(plan), False, 0, 0, False, 0.0, [], '', 0.0)
+    try:
+      hit, signals, at, started = self._disturb(plan, workdir, data_dir, log)
+      outcome = dataclasses.replace(outcome, hit=hit, signals=signals, at=at)
+      after = dataclasses.replace(plan.setting, processes=plan.processes_after)
+      started.append(self._to_the_end(after, workdir, data_dir, log))
+      identical, difference = compare(whole, workdir, plan.setting.report)
+      left = [f'process {member}' for running in started for member in running.left_over()]
+      outcome = dataclasses.replace(
+        outcome, identical=identical, difference=difference, left_over=left + remains(workdir) + remains(data_dir)
+      )
+      traceback = 'Traceback (most recent call last)'
+      if traceback in log.read_text(errors='replace'):
+        outcome = dataclasses.replace(outcome, problem='a traceback was printed')
+    except (RuntimeError, TimeoutError, ValueError, OSError) as error:
+      outcome = dataclasses.replace(outcome, problem=f'{type(error).__name__}: {error}'[-1500:])
+    outcome = dataclasses.replace(outcome, seconds=time.monotonic() - begin)
+    if outcome.good:
+      shutil.rmtree(folder)
+    return outcome
+
+  def _disturb(self, plan: Plan, workdir, data_dir, log) -> tuple[bool, int, int, list[Running]]:
+    """Sends the signal, in up to `ATTEMPTS` starts. Returns (hit, signals, step, what was started)."""
+    drawn, moment = random.Random(plan.draw), KINDS[plan.kind]
+    signals, at, started = 0, 0, []
+    for _ in range(ATTEMPTS):
+      running = Running(self.laboratory.command(plan.setting, workdir, data_dir), log, plan.setting.processes)
+      started.append(running)
+      try:
+        view = View(workdir, data_dir, log, running.begun, running.printed)
+        wanted, delay = moment.draw(drawn), drawn.random() * moment.longest
+        while running.alive() and not moment.reached(view, wanted):
+          time.sleep(0.002)
+          if time.time() - running.begun > LONGEST:
+            raise TimeoutError(f'{moment.what} did not come: {running.text()[-1500:]}')
+        deadline = time.monotonic() + delay
+        while running.alive() and time.monotonic() < deadline:
+          time.sleep(0.001)
+        if not running.alive():
+          running.wait(LONGEST)
+          break  # finished before its moment came
+        there = moment.left(view)
+        which = [drawn.randrange(plan.setting.processes)] if plan.alone else list(range(plan.setting.processes))
+        running.send(_SIGNALS[plan.signal], which)
+        signals, at = signals + 1, view.step()
+        codes = running.wait_together(LONGEST)
+        # The partner of a process that is gone may notice before it is killed too: it says so and ends (2), or jax ends it (SIGABRT).
+        partner = {2, -signal.SIGABRT} if plan.setting.processes > 1 else set()
+        if not set(codes) <= {-signal.SIGKILL, -signal.SIGTERM, 143} | partner:
+          raise RuntimeError(f'after {plan.signal} {moment.what} it ended with {codes}: {running.text()[-1500:]}')
+        if moment.left(view) if plan.signal == 'KILL' else there:
+          return True, signals, at, started
+      finally:
+        for process in running.processes:
+          if process.poll() is None:
+            running.end()
+    return False, signals, at, started
+
+
+def wait_for_step(workdir: pathlib.Path, running: Running, step: int) -> None:
+  """Returns when a run has logged this step, or is over."""
+  while running.alive():
+    rows = scalar_log.read_rows(str(workdir / 'metrics.jsonl'))
+    if rows and rows[-1]['step'] >= step:
+      return
+    time.sleep(0.005)
+
+
+def compare(whole: pathlib.Path, workdir: pathlib.Path, report: bool) -> tuple[bool, float]:
+  """(all arrays and the report's figures are the same bit for bit, largest relative difference of the last row of losses)."""
+  (a, _, step), (b, _, last) = load_params(str(whole)), load_params(str(workdir))
+  if not step == last == runs.STEPS:
+    raise RuntimeError(f'the runs end at steps {step} and {last}, expected {runs.STEPS}')
+  same = _bytes(a) == _bytes(b) and stored_digests(str(whole), step) == stored_digests(str(workdir), step)
+  rows = [scalar_log.read_rows(str(folder / 'metrics.jsonl')) for folder in (whole, workdir)]
+  if [row['step'] for row in rows[0]] != [row['step'] for row in rows[1]]:
+    raise RuntimeError('metrics.jsonl lacks rows, or has some twice')
+  names = ('total', 'cqt', 'pitch', 'onset', 'level')
+  difference = max(abs(rows[0][-1][name] - rows[1][-1][name]) / max(abs(rows[0][-1][name]), 1e-9) for name in names)
+  if report:
+    figures = [json.loads((folder / 'report' / 'metrics.json').read_text()) for folder in (whole, workdir)]
+    for each in figures:
+      each.pop('run')  # seconds, and so on
+    same = same and figures[0] == figures[1]
+    pages = [sorted(path.name for path in (folder / 'report').iterdir()) for folder in (whole, workdir)]
+    same = same and pages[0] == pages[1]
+  return same, difference
+
+
+def _bytes(tree) -> list[bytes]:
+  import jax
+  import numpy as np
+
+  return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
+
+
+def remains(folder: pathlib.Path) -> list[str]:
+  """Half-written files that no later start cleared away."""
+  found = [path for path in folder.rglob('*') if 'tmp' in path.name or 'incomplete' in path.name]
+  return [str(path.relative_to(folder)) for path in found if 'compiled' not in path.parts]
+
+
+def summary(outcomes: Sequence[dict]) -> list[list[str]]:
+  """Rows of the campaign's table: for every kind of moment, and together."""
+  rows = [['moment', 'kills', 'of these hit', 'resumes', 'good', 'seconds a try']]
+  kinds = [kind for kind in KINDS if any(each['plan']['kind'] == kind for each in outcomes)]
+  for kind in [*kinds, None]:
+    these = [each for each in outcomes if kind is None or each['plan']['kind'] == kind]
+    if these:
+      rows.append(
+        [
+          KINDS[kind].what if kind else 'all',
+          str(sum(each['signals'] for each in these)),
+          f'{sum(each["hit"] for each in these)} of {len(these)}',
+          str(len(these)),
+          f'{sum(each["good"] for each in these)} of {len(these)}',
+          f'{sum(each["seconds"] for each in these) / len(these):.0f}',
+        ]
+      )
+  return rows
+
+
+def statements(outcomes: Sequence[dict]) -> list[str]:
+  """What the tries show, in words."""
+  same = [each for each in outcomes if each['plan']['processes_after'] == each['plan']['setting']['processes']]
+  moved = [each for each in outcomes if each not in same]
+  lines = [
+    f'kills tried: {len(outcomes)} ({sum(each["signals"] for each in outcomes)} signals); resumes bit-identical on the same devices and '
+    f'process count: {sum(each["good"] for each in same)} of {len(same)}'
+  ]
+  if moved:
+    lines.append(
+      f'gone on with another number of processes, losses within 1e-5: {sum(each["good"] for each in moved)} of {len(moved)} '
+      f'(largest difference {max(each["difference"] for each in moved):.1e})'
+    )
+  for name, key in (('input', 'backend'), ('processes', 'processes')):
+    values = sorted({each['plan']['setting'][key] for each in outcomes}, key=str)
+    lines.append(f'{name}: ' + ', '.join(f'{value} {sum(each["plan"]["setting"][key] == value for each in outcomes)}' for value in values))
+  counts = {value: sum(each['plan']['signal'] == value for each in outcomes) for value in _SIGNALS}
+  lines.append('signals: ' + ', '.join(f'SIG{value} {count}' for value, count in counts.items()))
+  return lines
+
+
+def run(tries: int, seed: int, results: pathlib.Path, root: pathlib.Path, kinds: Sequence[str] = ()) -> list[dict]:
+  """Makes the tries that the results lack, and writes them after each.
+
+  Args:
+    kinds: only tries of these; all if empty.
+  """
+  path = results / 'kills.json'
+  command = f'python -m tests.campaign.kills --tries={tries} --seed={seed}' + (f' --kinds={",".join(kinds)}' if kinds else '')
+  commit, outcomes = train.commit(), []
+  if path.exists():
+    kept = json.loads(path.read_text())
+    if kept.get('commit') == commit and kept.get('seed') == seed and kept.get('kinds') == list(kinds):
+      outcomes = kept['outcomes'][:tries]
+  wanted = (number for number in itertools.count() if not kinds or plan_of(seed, number).kind in kinds)
+  numbers = list(itertools.islice(wanted, tries))
+  campaign = Campaign(Laboratory(root))
+  with Progress(tries, 'kills', 'tries', done=len(outcomes)) as progress:
+    for number in numbers[len(outcomes) :]:
+      plan = plan_of(seed, number)
+      outcome = campaign.attempt(plan, number)
+      outcomes.append(dataclasses.asdict(outcome) | {'good': outcome.good})
+      words = f'{plan.setting.name}, SIG{plan.signal} {KINDS[plan.kind].what}, after step {outcome.at}: '
+      words += ('bit-identical' if outcome.identical else f'losses within {outcome.difference:.1e}') if outcome.good else 'NOT THE SAME'
+      progress.message(words + ('' if outcome.hit else ' (its moment was not hit)') + f', {outcome.seconds:.0f} s')
+      if not outcome.good:
+        progress.message(f'  {outcome.problem or outcome.left_over or outcome.difference}')
+      progress.update()
+      results.mkdir(parents=True, exist_ok=True)
+      write(path, {
+        'title': 'Killed and gone on', 'command': command, 'kinds': list(kinds),
+        'date': datetime.date.today().isoformat(), 'commit': commit, 'seed': seed, 'table': summary(outcomes),
+        'statements': statements(outcomes), 'outcomes': outcomes,
+      })  # fmt: skip
+  return outcomes
+
+
+def end_on_signals() -> None:
+  """SIGTERM ends the campaign as Ctrl-C does: the runs that it started are ended with it."""
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+def write(path: pathlib.Path, values: dict) -> None:
+  """Under a temporary name first."""
+  temporary = path.with_name(path.name + '.tmp')
+  temporary.write_text(json.dumps(values, indent=1) + '\n')
+  temporary.replace(path)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+  """Runs the command. Returns its exit code: 0, 1 if a try did not end well, 2 for a user's mistake."""
+  from absl import flags, logging
+
+  logging.set_verbosity(logging.ERROR)  # orbax tells of every folder that it reads
+  defined = flags.FlagValues()
+  flags.DEFINE_integer('tries', 100, 'in all', lower_bound=1, flag_values=defined)
+  flags.DEFINE_integer('seed', 0, 'of all choices', lower_bound=0, flag_values=defined)
+  flags.DEFINE_list('kinds', [], f'only these of {", ".join(KINDS)}', flag_values=defined)
+  flags.DEFINE_string('results', 'docs/campaign', 'folder of kills.json', flag_values=defined)
+  flags.DEFINE_string('folder', None, 'where the runs are; default: a temporary one, deleted at the end', flag_values=defined)
+  flags.DEFINE_bool('help', False, 'show this text', flag_values=defined)
+  try:
+    defined(list(sys.argv if arguments is None else arguments))
+    if defined.help:
+      print(f'{__doc__}\n{defined.get_help()}')
+      return 0
+    unknown = [kind for kind in defined.kinds if kind not in KINDS]
+    if unknown:
+      raise flags.Error(f'--kinds={unknown[0]}: there are {", ".join(KINDS)}')
+  except flags.Error as error:
+    print(f'kills: {error}', file=sys.stderr)
+    return 2
+  end_on_signals()
+  folder = pathlib.Path(defined.folder or tempfile.mkdtemp(prefix='bassnet_kills_')).absolute()
+  folder.mkdir(parents=True, exist_ok=True)
+  outcomes = run(defined.tries, defined.seed, pathlib.Path(defined.results), folder, defined.kinds)
+  good = all(each['good'] for each in outcomes)
+  print('\n'.join('  '.join(f'{cell:<62}' if i == 0 else f'{cell:>13}' for i, cell in enumerate(row)) for row in summary(outcomes)))
+  print('\n'.join(statements(outcomes)))
+  if good and not defined.folder:
+    shutil.rmtree(folder)
+  elif not good:
+    print(f'what did not end well is in {folder}', file=sys.stderr)
+  return 0 if good else 1
+
+
+if __name__ == '__main__':
+  sys.exit(main())
