@@ -43,8 +43,8 @@ def test_the_package_imports_without_tensorflow_and_librosa():
 
 def test_commands_do_not_take_each_other_s_flags():
   """`main` imports the building of datasets: a flag that both define stops the command before it has begun."""
-  modules = ('main', 'generate', 'generate_benchmark', 'musicians_check', 'sweep', 'train_seeds', 'evaluate', 'examples', 'packaged')
-  modules += ('latent_density',)
+  modules = ('main', 'generate', 'generate_benchmark', 'musicians_check', 'sweep', 'train_seeds', 'evaluate', 'examples', 'robustness')
+  modules += ('packaged', 'latent_density')
   for command in (*(f'bassnet_jax.{module}' for module in modules), 'data_pipeline.build'):
     others = 'import data_pipeline.build, bassnet_jax.inputs.corpus, bassnet_jax.generate, bassnet_jax.evaluation.report'
     program = f"""
