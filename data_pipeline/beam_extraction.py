@@ -13,7 +13,7 @@ from data_pipeline.song import SongKey, Source
 _OUTCOMES = 'outcomes.pickle'
 """What the last step of the pipeline leaves for the process that began it."""
 
-HOW_TO_GET = "Apache Beam is not installed. Run `pip install 'bassnet_jax[beam]'`, or `pip install '.[beam]'` in the repository"
+HOW_TO_GET = "Apache Beam is not installed. Run `pip install '.[beam]'` in the repository"
 
 
 def extract(source: Source, directory: str, options: Sequence[str], source_options: Sequence[str] = ()) -> extraction.Summary:
@@ -50,8 +50,9 @@ def extract(source: Source, directory: str, options: Sequence[str], source_optio
       yield extraction.extract_song(source, key, directory)
 
   def hand_over(outcomes: list[extraction.Outcome]) -> None:
-    with tempfile.NamedTemporaryFile(dir=directory, suffix='.tmp', delete=False) as file:
+    with tempfile.NamedTemporaryFile(dir=os.path.join(directory, 'songs'), suffix='.tmp', delete=False) as file:
       pickle.dump(outcomes, file)
+    os.chmod(file.name, 0o644)  # workers may be another user
     os.replace(file.name, os.path.join(directory, _OUTCOMES))
 
   try:
