@@ -52,11 +52,17 @@ def check(folder: str, inputs, overwrite: bool) -> None:
   there = [name for name in names if os.path.lexists(os.path.join(folder, name))]
   if there and not overwrite:
     raise OutputError(f'The output folder {folder} holds results already ({", ".join(there)}); choose another one or add --overwrite.')
+  parent = existing_parent(folder)
+  if not os.path.isdir(parent) or not os.access(parent, os.W_OK | os.X_OK):
+    raise OutputError(f'The output folder {folder} cannot be written: no permission in {parent}, or it is not a folder.')
+
+
+def existing_parent(folder: str) -> str:
+  """The folder itself, or the nearest one above it that is there: the disk on which the results will lie."""
   parent = os.path.abspath(folder)
   while not os.path.exists(parent):
     parent = os.path.dirname(parent)
-  if not os.path.isdir(parent) or not os.access(parent, os.W_OK | os.X_OK):
-    raise OutputError(f'The output folder {folder} cannot be written: no permission in {parent}, or it is not a folder.')
+  return parent
 
 
 def write(

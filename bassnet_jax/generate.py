@@ -192,7 +192,8 @@ def generate(
   if chosen.instrument is not None:
     energy = voice.energy()
     voice = SoundFontVoice(line.notes, chosen.instrument, mix.samples, mix.rate, analysis.tuning)
-  with _in_plain_words(), Bounce(voice, mix, bass_level, energy) as bounce:
+  scratch = None if output is None else export.existing_parent(output)
+  with _in_plain_words(), Bounce(voice, mix, bass_level, energy, scratch) as bounce:
     report(f'synthesised the bass: {_speed(mix.seconds, step)}')
     row['measured'] = {
       'seconds': mix.seconds,

@@ -116,8 +116,9 @@ def table(checked: Sequence[Checked]) -> str:
   for name in checked[0].after:
     row(f'{name}: before', playing.mean([playing.measure(one.before[name], one.piece) for one in checked]))
     row(f'{" " * len(name)}  after', playing.mean([playing.measure(one.after[name], one.piece) for one in checked]))
-  varied = np.mean([playing.variety([line for name, line in one.after.items() if name != 'chosen']) for one in checked])
-  lines.append(f'variety over the plane (0: one line everywhere, 1: no note in common): {varied:.2f}')
+  if len(checked[0].after) > 2:
+    varied = np.mean([playing.variety([line for name, line in one.after.items() if name != 'chosen']) for one in checked])
+    lines.append(f'variety over the plane (0: one line everywhere, 1: no note in common): {varied:.2f}')
   return '\n'.join(lines)
 
 

@@ -45,6 +45,16 @@ def test_a_packaged_model_is_loaded_as_a_workdir_is(folder):
   assert model.decode(model.encode_mix(mix), np.zeros(2)).frames == 100
 
 
+@pytest.mark.parametrize('frames', [1, 333, 1024, 2500])
+def test_prediction_by_pieces_is_that_of_the_whole(folder, frames):
+  model = trained.load(folder[0])
+  random = np.random.default_rng(frames)
+  mix, z = random.random((frames, ft.MIX_BINS), np.float32), random.normal(size=(frames, 2))
+  whole, pieces = model.decode(model.encode_mix(mix), z), model.predict(mix, z)
+  for name in ('bass', 'pitch_logits', 'onset', 'level'):
+    np.testing.assert_array_equal(getattr(pieces, name), getattr(whole, name))
+
+
 def test_a_damaged_file_is_named(folder):
   path, *_ = folder
   weights = os.path.join(path, packaged.WEIGHTS_FILE)

@@ -85,7 +85,7 @@ class Knows:
 
 
 def test_the_check_shows_what_decoding_mends(tmp_path):
-  checked = musicians_check.check(Knows(), [piece_with(TRUTH)], ['0,2'])
+  checked = musicians_check.check(Knows(), [piece_with(TRUTH)], ['0,2', '1,0'])
   before, after = (playing.measure(lines['chosen'], checked[0].piece) for lines in (checked[0].before, checked[0].after))
   assert before.octave_flips == pytest.approx(0.25, abs=0.01) and after.octave_flips == 0.0
   assert before.note_pc_f1 == after.note_pc_f1 == 1.0 and before.note_f1 < after.note_f1 == 1.0
