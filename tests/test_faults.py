@@ -24,6 +24,11 @@ from data_pipeline import features as ft
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 EXPERIMENT = tiny.experiment(data={'backend': 'resident', 'window': 32})
+DESCRIPTION = {
+  'experiment': config.to_dict(EXPERIMENT),
+  'statistics': tiny.statistics().to_lists(),
+  'features_version': ft.VERSION,
+}
 
 
 def state(seed: int = 0) -> train.TrainState:
@@ -44,7 +49,7 @@ def saved(tmp_path_factory) -> pathlib.Path:
   workdir = tmp_path_factory.mktemp('saved')
   with Checkpoints(str(workdir)) as manager:
     for step in (4, 8):
-      manager.save(step, state(step), {'experiment': config.to_dict(EXPERIMENT), 'pair': (1, 2)}, Position())
+      manager.save(step, state(step), DESCRIPTION | {'pair': (1, 2)}, Position())
   return workdir
 
 
@@ -94,7 +99,7 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(workdir, part, 
   assert (workdir / 'damaged_checkpoints' / '8').is_dir()
   with Checkpoints(str(workdir)) as manager:
     assert manager.latest_step() == 4
-    manager.save(8, state(8), {'experiment': config.to_dict(EXPERIMENT)}, Position())
+    manager.save(8, state(8), DESCRIPTION, Position())
   assert load_params(str(workdir))[2] == 8
 
 
@@ -182,7 +187,7 @@ def test_a_dataset_of_another_version_or_damaged_is_refused(tmp_path):
   with pytest.raises(ValueError, match=f'features of version 0.1.0; this package makes {ft.VERSION}.*delete that folder'):
     build.build(tiny.DATASET, str(tmp_path), tfds_files=False)
   path.write_text(whole[: len(whole) // 2])
-  with pytest.raises(ValueError, match=r'summary\.json is damaged \(.*\)\. Delete this file and build again'):
+  with pytest.raises(ValueError, match=r'summary\.json is damaged \(.*\)\. Delete it and run python -m data_pipeline.build again'):
     build.build(tiny.DATASET, str(tmp_path), tfds_files=False)
   assert len(list(pathlib.Path(directory, 'songs').iterdir())) == len(tiny.LENGTHS)
 

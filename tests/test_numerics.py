@@ -149,6 +149,22 @@ def test_a_step_on_any_batch_leaves_finite_parameters(dtype):
     assert all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(state.params)), name
 
 
+@dataclasses.dataclass(frozen=True)
+class OnlySong:
+  """A source of one song, whose features are there."""
+
+  split: str
+
+  def songs(self) -> list[SongKey]:
+    return [SongKey('only', self.split)]
+
+
+def summarised(tmp_path, split: str) -> extraction.Summary:
+  source = OnlySong(split)
+  (key,) = source.songs()
+  return extraction.finish(source, str(tmp_path), [key], [extraction.extract_song(source, key, str(tmp_path))])
+
+
 def summary(values: np.ndarray, tmp_path) -> extraction.Summary:
   """Statistics of a training split of one song with these mix features in every frame."""
   frames = 400
@@ -159,7 +175,7 @@ def summary(values: np.ndarray, tmp_path) -> extraction.Summary:
   )  # fmt: skip
   (tmp_path / 'songs').mkdir()
   ft.save(features, extraction.song_path(str(tmp_path), 'only'))
-  return extraction._summarise('constant', str(tmp_path), [SongKey('only', 'train')], {})
+  return summarised(tmp_path, 'train')
 
 
 def test_features_without_variance_do_not_blow_up(tmp_path):
@@ -195,7 +211,7 @@ def test_a_dataset_with_one_song_or_with_an_empty_split(tmp_path):
   found = summary(np.linspace(0, 1, ft.MIX_BINS), tmp_path)
   assert found.splits() == {'train': ['only']} and '400' not in found.table() and 'train' in found.table()
   with pytest.raises(ValueError, match='gives no song to train on'):
-    extraction._summarise('constant', str(tmp_path), [SongKey('only', 'test')], {})
+    summarised(tmp_path, 'test')
 
 
 # Generation

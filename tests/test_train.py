@@ -37,6 +37,7 @@ GOLDEN = {
   'latent_smoothness': 1.43102,
   'latent_l2': 0.04373,
   'kl_lag': 0.12523,
+  'search': 0.0,
   'pitch_accuracy': 0.01562,
 }
 
