@@ -3,10 +3,10 @@
 While the decoder makes nothing of z, nothing tells the encoder what z could say, and while z says nothing, the decoder does best
 to ignore it. Exchange alone leaves this saddle for harmony, which the network reads by construction, but not for timbre (set a2):
 the decoder sounds the lines of both instruments at once for as long as one likes. Here a pair of windows gets one z, constant over
-both: of several drawn from the prior, that under which the decoder explains the pair best. Differences that are nothing in a frame
-add up over two windows, so the decoder soon divides the plane among the patterns, and the encoder learns by regression where each
-lies. It is expectation-maximisation with a hard choice (Neal and Hinton 1998); the encoder is taught as in reweighted wake-sleep
-(Bornschein and Bengio 2015).
+both: of several drawn from the prior and by the encoder, that under which the decoder explains the pair best. Differences that are
+nothing in a frame add up over two windows, so the decoder soon divides the plane among the patterns, and the encoder learns by
+regression where each lies. It is expectation-maximisation with a hard choice (Neal and Hinton 1998); the encoder is taught as in
+reweighted wake-sleep (Bornschein and Bengio 2015).
 """
 
 from __future__ import annotations
@@ -19,10 +19,19 @@ from bassnet_jax import model as networks
 from bassnet_jax.batch import Batch, Statistics
 from bassnet_jax.config import Experiment
 
+_OWN_SHARE = 3
+"""One candidate of so many is a guess of the encoder: the more it knows, the nearer the search looks to where the answer is."""
+
 
 def search_steps(experiment: Experiment, steps: int) -> int:
   """How many of `steps` search."""
   return round(experiment.loss.search_share * steps) if experiment.loss.search_candidates else 0
+
+
+def searching(experiment: Experiment, steps: int, step: jax.Array) -> jax.Array | None:
+  """Whether a step of a run of `steps` searches; None where none does, so that nothing is compiled for it."""
+  searched = search_steps(experiment, steps)
+  return step < searched if searched else None
 
 
 def candidates(key: jax.Array, pairs: int, count: int, size: int) -> jax.Array:
@@ -33,6 +42,13 @@ def candidates(key: jax.Array, pairs: int, count: int, size: int) -> jax.Array:
   turn = (jnp.arange(count) + jax.random.uniform(turn_key, (pairs, 1))) / count
   radius = jnp.sqrt(-2 * jnp.log(jax.random.uniform(radius_key, (pairs, count), minval=1e-7, maxval=1)))
   return radius[..., None] * jnp.stack([jnp.cos(2 * jnp.pi * turn), jnp.sin(2 * jnp.pi * turn)], axis=-1)
+
+
+def guesses(key: jax.Array, posterior: networks.Posterior, count: int) -> jax.Array:
+  """Draws of the encoder's own, [pairs, count, size], each constant over a pair: around the mean of mu, as far as q is wide."""
+  pairs = lambda x: x.reshape(-1, 2, *x.shape[1:]).mean(axis=(1, 2))[:, None]  # noqa: E731
+  mean, deviation = pairs(posterior.mu), pairs(jnp.exp(posterior.logvar / 2))
+  return mean + deviation * jax.random.normal(key, (mean.shape[0], count, mean.shape[-1]))
 
 
 def loss(params, batch: Batch, key: jax.Array, experiment: Experiment, statistics: Statistics) -> tuple[jax.Array, losses.Terms]:
@@ -53,13 +69,19 @@ def loss(params, batch: Batch, key: jax.Array, experiment: Experiment, statistic
     every = jnp.broadcast_to(jnp.repeat(z, 2, axis=0)[:, None], (2 * z.shape[0], frames, z.shape[-1]))
     return net.apply(params, code, every, method='decode')
 
-  drawn = candidates(draw_key, batch.pitch.shape[0], cfg.search_candidates, experiment.model.latent_size)
-  fixed = jax.lax.stop_gradient((params, code))
+  fixed, guess = jax.lax.stop_gradient(((params, code), posterior))
+  own = cfg.search_candidates // _OWN_SHARE
+  prior_key, own_key = jax.random.split(draw_key)
+  drawn = jnp.concatenate(
+    [
+      candidates(prior_key, batch.pitch.shape[0], cfg.search_candidates - own, experiment.model.latent_size),
+      guesses(own_key, guess, own),
+    ],
+    axis=1,
+  )
 
-  def cost(_, z: jax.Array):
-    return None, losses.pair_cost(decode(*fixed, z), windows, cfg)
-
-  _, costs = jax.lax.scan(cost, None, drawn.swapaxes(0, 1))
+  # Not lax.scan: side by side, what doesn't depend on z is computed once for all candidates.
+  costs = jnp.stack([losses.pair_cost(decode(*fixed, drawn[:, i]), windows, cfg) for i in range(drawn.shape[1])])
   best = drawn[jnp.arange(drawn.shape[0]), costs.argmin(axis=0)]
 
   terms = losses.reconstruction(decode(params, code, best), windows, cfg) | losses.latent_terms(posterior, windows, experiment)

@@ -78,16 +78,19 @@ def train_step(
   experiment: Experiment,
   statistics: Statistics,
   optimizer: optax.GradientTransformation,
-  search_steps: int = 0,
+  searching: jax.Array | None = None,
 ) -> tuple[TrainState, losses.Terms]:
-  """One step on a batch of pairs; all randomness is a function of (seed, step). The first `search_steps` search for z."""
+  """One step on a batch of pairs; all randomness is a function of (seed, step).
+
+  Args:
+    searching: bool, whether this step searches for z; None: none does.
+  """
   key = jax.random.fold_in(seed_key, state.step)
 
   def gradients_of(loss: Callable) -> Callable:
     return lambda params: jax.value_and_grad(loss, has_aux=True)(params, batch, key, experiment, statistics)
 
-  if search_steps:
-    searching = state.step < search_steps
+  if searching is not None:
     (_, terms), gradients = jax.lax.cond(searching, gradients_of(latent_search.loss), gradients_of(losses.loss), state.params)
   else:
     (_, terms), gradients = gradients_of(losses.loss)(state.params)
@@ -224,10 +227,11 @@ def train(
   mesh = make_mesh()
   replicated = NamedSharding(mesh, PartitionSpec())
   seed_key = jax.random.key(seed + 1)
-  search_steps = latent_search.search_steps(experiment, steps)
 
   def step_fn(state: TrainState, batch: Batch):
-    return train_step(state, batch, seed_key, experiment, corpus.statistics, optimizer, search_steps)
+    return train_step(
+      state, batch, seed_key, experiment, corpus.statistics, optimizer, latent_search.searching(experiment, steps, state.step)
+    )
 
   description = describe(experiment, corpus, seed, steps)
   if origin is not None:

@@ -59,17 +59,19 @@ class Stepper:
     cpu = jax.default_backend() == 'cpu'
     self.steps_per_call = 1 if cpu else math.gcd(experiment.train.log_every, experiment.train.checkpoint_every)
     data, context = experiment.data, networks.context_frames(experiment.model)
-    search_steps = latent_search.search_steps(experiment, steps)
 
-    def one(state: TrainState, seed: jax.Array, stored: resident.Resident) -> tuple[TrainState, Any]:
+    def one(state: TrainState, seed: jax.Array, stored: resident.Resident, searching: jax.Array | None) -> tuple[TrainState, Any]:
       """The keys are those of `train.train` and `train.ResidentFeed`: a seed is the same run, alone or among others."""
       draw_key = jax.random.fold_in(jax.random.key(seed), 1)
       batch = resident.draw(stored, jax.random.fold_in(draw_key, state.step), data, context)
       if not self._apart:
         batch = jax.lax.with_sharding_constraint(batch, pairs)
-      return train.train_step(state, batch, jax.random.key(seed + 1), experiment, corpus.statistics, self._optimizer, search_steps)
+      return train.train_step(state, batch, jax.random.key(seed + 1), experiment, corpus.statistics, self._optimizer, searching)
 
-    every = jax.vmap(one, in_axes=(0, 0, None))
+    def every(state: TrainState, seeds: jax.Array, stored: resident.Resident):
+      # All seeds are at the same step: of one value for all, the choice stays a choice under vmap, and only one branch is computed.
+      searching = latent_search.searching(experiment, steps, state.step[0])
+      return jax.vmap(one, in_axes=(0, 0, None, None))(state, seeds, stored, searching)
 
     def take(state: TrainState, seeds: jax.Array, stored: resident.Resident, count: int):
       if count == 1:

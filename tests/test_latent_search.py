@@ -56,7 +56,8 @@ def test_the_best_candidate_is_decoded_and_taught(params, batch):
   code = net.apply(params, windows.mix, method='encode_mix')
   q = losses.posterior(net, params, code, windows)
   frames = WINDOW + 2 * networks.decoder_reach(e.model)
-  drawn = latent_search.candidates(draw_key, PAIRS, 6, 2)
+  prior_key, own_key = jax.random.split(draw_key)
+  drawn = jnp.concatenate([latent_search.candidates(prior_key, PAIRS, 4, 2), latent_search.guesses(own_key, q, 2)], axis=1)
   costs, misses = [], []
   for k in range(6):
     z = jnp.broadcast_to(jnp.repeat(drawn[:, k], 2, axis=0)[:, None], (2 * PAIRS, frames, 2))
@@ -87,11 +88,10 @@ def test_the_encoder_learns_from_what_was_found_alone(params, batch):
 def test_training_searches_first_and_exchanges_then(params, batch):
   e = experiment()
   steps = 8
-  searching = latent_search.search_steps(e, steps)
-  assert searching == 4
-  assert latent_search.search_steps(tiny.experiment(), steps) == 0
+  assert latent_search.search_steps(e, steps) == 4
+  assert latent_search.searching(tiny.experiment(), steps, jnp.zeros(())) is None
   optimizer = train.make_optimizer(e, steps)
-  step = jax.jit(functools.partial(_step, e, optimizer, searching))
+  step = jax.jit(functools.partial(_step, e, optimizer, steps))
   state = train.TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
   found = []
   for _ in range(steps):
@@ -100,5 +100,15 @@ def test_training_searches_first_and_exchanges_then(params, batch):
   assert found == [True] * 4 + [False] * 4
 
 
-def _step(experiment, optimizer, searching, state, batch):
+def _step(experiment, optimizer, steps, state, batch):
+  searching = latent_search.searching(experiment, steps, state.step)
   return train.train_step(state, batch, jax.random.key(1), experiment, tiny.statistics(), optimizer, searching)
+
+
+def test_guesses_lie_where_the_encoder_says():
+  """Around the mean over both windows of a pair, as far as q is wide."""
+  mu = jnp.asarray(np.random.default_rng(0).normal(size=(6, 40, 2)), jnp.float32) + jnp.arange(6)[:, None, None]
+  drawn = np.asarray(latent_search.guesses(jax.random.key(0), networks.Posterior(mu=mu, logvar=jnp.full_like(mu, -4.0)), 2000))
+  assert drawn.shape == (3, 2000, 2)
+  assert drawn.mean(axis=1) == pytest.approx(np.asarray(mu).reshape(3, 2, 40, 2).mean(axis=(1, 2)), abs=0.01)
+  assert drawn.std(axis=1) == pytest.approx(np.exp(-2), rel=0.05)
