@@ -40,7 +40,7 @@ def test_300_steps_come_to_the_same_losses(corpus, tmp_path):
 def test_extreme_features_give_finite_losses_and_gradients(dtype, loudness):
   """Silence, and features ten times as loud as any: log1p of the compressed magnitudes stays below 10."""
   experiment = tiny.experiment(model={'dtype': dtype}, data={'window': 32})
-  params = networks.init_params(experiment.model, 32, 0)
+  params = jax.jit(lambda: networks.init_params(experiment.model, 32, 0))()
   batch = tiny.batch(2, 32, networks.context_frames(experiment.model))
   batch = batch.replace(mix=jnp.full_like(batch.mix, loudness), bass=jnp.full_like(batch.bass, loudness))
 
@@ -59,9 +59,9 @@ def test_what_is_summed_up_stays_in_float32():
   config = tiny.experiment(model={'dtype': 'bfloat16'}).model
   net, frames = networks.BassNet(config), 32 + 2 * networks.context_frames(config)
   mix, bass = jnp.ones((1, frames, 192)), jnp.ones((1, frames, 144))
-  params = networks.init_params(config, 32, 0)
-  code = jax.eval_shape(lambda: net.apply(params, mix, method='encode_mix'))
-  posterior = jax.eval_shape(lambda: net.apply(params, net.apply(params, mix, method='encode_mix'), bass, method='encode'))
-  outputs = jax.eval_shape(lambda: net.apply(params, mix, bass))
+  params = jax.eval_shape(lambda: networks.init_params(config, 32, 0))
+  code = jax.eval_shape(lambda params: net.apply(params, mix, method='encode_mix'), params)
+  posterior = jax.eval_shape(lambda params: net.apply(params, net.apply(params, mix, method='encode_mix'), bass, method='encode'), params)
+  outputs = jax.eval_shape(lambda params: net.apply(params, mix, bass), params)
   assert {leaf.dtype for leaf in jax.tree.leaves((posterior, outputs))} == {np.dtype('float32')}
   assert {leaf.dtype for leaf in jax.tree.leaves(code)} == {jnp.dtype('bfloat16')}
