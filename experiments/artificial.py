@@ -33,7 +33,7 @@ def base(name: str, window: int) -> Experiment:
     name=f'{name}_window{window}',
     # Not transposed: the bass is the lowest octave from E1, which a transposed song would break; keys are random as it is.
     data=DataConfig(datasets=(f'bassnet_artificial/{name}',), pair_distance=1024, transposition=0),
-    loss=LossConfig(search_candidates=8),
+    loss=LossConfig(search_candidates=12, search_share=0.6),
     train=TrainConfig(steps=6000),
     evaluation=EvaluationConfig(kind='artificial'),
   )

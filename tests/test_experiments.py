@@ -125,7 +125,7 @@ def test_presets(name):
   assert 0 < laptop.train.steps <= 3000
 
 
-NO_SEARCH = 'loss.search_candidates: 8 -> 0'
+NO_SEARCH = 'loss.search_candidates: 12 -> 0'
 LONE = 'loss.latent_smoothness: 0.1 -> 0.0'
 OWN = 'loss.exchange: exchange -> none'
 CHANGES = {
