@@ -138,7 +138,8 @@ def test_training_goes_on_from_the_one_before_to_the_same_end(corpus, tmp_path, 
   experiment = config.replace(EXPERIMENT, train={'checkpoint_every': 3})
   train.train(experiment, corpus, str(whole), 0)
   shutil.copytree(whole, broken)
-  damage(parts_without_input(broken / 'checkpoints' / '8'), 'one bit')
+  for path in (broken / 'checkpoints' / '8' / 'state').glob('**/d/*'):  # in one file alone, it may be where no array lies
+    damage(path, 'one bit')
   assert train.train(experiment, corpus, str(broken), 0) == 8
   said = capsys.readouterr().out
   assert 'the checkpoint of step 8 is damaged' in said and 'going on from step 6 of 8' in said
@@ -151,10 +152,6 @@ def test_training_goes_on_from_the_one_before_to_the_same_end(corpus, tmp_path, 
   assert 'with other settings:\n  loss.kl: 0.01 -> 0.5' in capsys.readouterr().out
   with pytest.raises(train.TrainingError, match=r'model\.hidden: 16 -> 24\n.*do not fit these'):
     train.train(config.replace(changed, model={'hidden': 24}), corpus, str(broken), 0, accept_changes=True)
-
-
-def parts_without_input(checkpoint: pathlib.Path) -> pathlib.Path:
-  return max((path for path in (checkpoint / 'state').glob('**/d/*')), key=lambda path: path.stat().st_size)
 
 
 def test_a_lock_goes_with_its_process(tmp_path):

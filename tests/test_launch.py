@@ -125,7 +125,7 @@ def test_local_starts_as_many_processes_with_one_address():
 def test_shellcheck_finds_nothing():
   scripts = [os.path.join(LAUNCH, name) for name in sorted(os.listdir(LAUNCH)) if name.endswith('.sh')]
   done = subprocess.run(['shellcheck', *scripts], capture_output=True, text=True)
-  assert len(scripts) == 2 and done.returncode == 0, done.stdout
+  assert len(scripts) == 3 and done.returncode == 0, done.stdout
 
 
 TASKS = ('skypilot_gpu.yaml', 'skypilot_tpu.yaml')
