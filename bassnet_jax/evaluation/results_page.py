@@ -162,9 +162,9 @@ def _separation(page: Document, rows: Sequence[Row]) -> None:
   missing = [f'{name} ({what})' for name, what in SETS.items() if name not in {row.family[0] for row in default}]
   if default:
     page.text(
-      'The default (search, then exchange and latent smoothness). SVM and k-NN read the pattern from window means of mu; the mix alone must not '
-      'tell it. Control: z is set to the centroid that a pattern has on training songs, and the notes that come out are compared with those of '
-      'every pattern; *blind* is the same with z = 0.'
+      'The default (search, then exchange and latent smoothness). SVM and k-NN read the pattern from window means of mu; the mix alone '
+      'must not tell it. Control: z is set to the centroid that a pattern has on training songs, and the notes that come out are '
+      'compared with those of every pattern; *blind* is the same with z = 0.'
     )
     page.table(
       (
