@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import soundfile
+from absl import flags
 
 # Commands that are run by themselves define flags when they are imported twice; and what needs the extras.
 _LEFT_OUT = ('bassnet_jax.studio.__main__', 'bassnet_jax.benchmark_torch')
@@ -22,7 +23,10 @@ def import_everything() -> int:
     found = importlib.import_module(package)
     names += [module.name for module in pkgutil.walk_packages(found.__path__, f'{package}.') if module.name not in _LEFT_OUT]
   for name in names:
+    before = set(flags.FLAGS)
     importlib.import_module(name)
+    # Commands define their flags when they are imported, some under one name: each is imported as if it were alone.
+    flags.FLAGS.remove_flag_values({flag: flags.FLAGS[flag] for flag in set(flags.FLAGS) - before})
   return len(names)
 
 

