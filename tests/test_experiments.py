@@ -34,7 +34,7 @@ def shrunk(experiment: Experiment) -> Experiment:
   return dataclasses.replace(
     experiment,
     name='shrunk',
-    loss=dataclasses.replace(experiment.loss, free_bits=0.0, search_candidates=0),
+    loss=dataclasses.replace(experiment.loss, free_bits=0.0, search_candidates=0, search_share=0.0),
     model=dataclasses.replace(experiment.model, **small),
     data=DataConfig(
       datasets=(tiny.DATASET,), batch_size=4, transposition=6, independent_transposition=experiment.data.independent_transposition
