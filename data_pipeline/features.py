@@ -13,7 +13,7 @@ import numpy as np
 from data_pipeline import npz_file, storage
 from data_pipeline.notes import Notes
 
-VERSION = '1.0.0'
+VERSION = '1.1.0'
 """Version of everything that makes features: raise it when their values change, and every dataset is built anew."""
 
 SAMPLE_RATE = 16_000

@@ -28,6 +28,8 @@ SILENCE = -70.0
 _BLOCK_SECONDS = 60
 _MARGIN_SECONDS = 1.0  # the longest filter lasts 0.36 s
 _TUNING_SECONDS = 120
+_TUNING_AGREEMENT = (0.05, 0.15)
+"""How far partials must agree (resultant length) for their tuning to count not at all, and wholly."""
 _LOUDEST = 1000.0  # times full scale
 
 
@@ -98,7 +100,11 @@ def scaled(audio: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def estimate_tuning(audio: np.ndarray) -> float:
-  """Cents (-50..50) from A440 of the pitched part of audio [samples] at 16 kHz; 0 where nothing pitched is found."""
+  """Cents (-50..50) from A440 of the pitched part of audio [samples] at 16 kHz.
+
+  0 where nothing pitched is found, and towards 0 where the partials do not agree: the mean of drums and distorted guitars
+  may be anywhere, and moves by half a semitone with a master's equaliser.
+  """
   import librosa
 
   audio, _ = scaled(audio)
@@ -114,7 +120,8 @@ def estimate_tuning(audio: np.ndarray) -> float:
     return 0.0
   # Circular mean of the deviations, weighted by magnitude: unlike a histogram's peak it has no bin width and no edge at 50 cents.
   angle = 2 * np.pi * 12 * np.log2(pitches[found] / 440.0)
-  return float(np.angle(np.sum(magnitudes[found] * np.exp(1j * angle))) / (2 * np.pi) * 100)
+  mean = np.sum(magnitudes[found] * np.exp(1j * angle)) / np.sum(magnitudes[found])
+  return float(np.angle(mean) / (2 * np.pi) * 100 * np.interp(np.abs(mean), _TUNING_AGREEMENT, (0, 1)))
 
 
 def constant_q(

@@ -51,7 +51,7 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   """Excerpts of 1,024 frames (12.8 s) with 256 frames of context on both sides; see `excerpts.excerpts`."""
 
   VERSION = tfds.core.Version(ft.VERSION)
-  RELEASE_NOTES = {'1.0.0': 'First version.'}
+  RELEASE_NOTES = {'1.0.0': 'First version.', '1.1.0': 'The tuning of mixes whose partials do not agree counts less.'}
 
   def _info(self) -> tfds.core.DatasetInfo:
     frames = excerpts.STORED_FRAMES

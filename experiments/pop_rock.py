@@ -50,6 +50,15 @@ def pr_freedoom_variants_window64() -> Experiment:
   )
 
 
+@register
+def pr_freedoom_variants_window512() -> Experiment:
+  """`pr_freedoom_variants_window64` with windows of 6.4 s and a model to match: the long model that comes with the package.
+
+  python -m bassnet_jax.main --experiment=pr_freedoom_variants_window512 --manual_dir=FOLDER_WITH_FREEDOOM_WADS
+  """
+  return replace(pr_freedoom_variants_window64(), **variants.WINDOWS[512])
+
+
 def _window(window: int) -> Experiment:
   return replace(pr_window64(), **variants.WINDOWS[window])
 

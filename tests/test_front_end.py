@@ -95,6 +95,14 @@ def test_no_pitch_means_no_tuning():
   assert front_end.estimate_tuning(np.zeros(RATE, np.float32)) == 0
 
 
+def test_partials_that_do_not_agree_mean_no_tuning(monkeypatch):
+  """The mean of the peaks of noise says nothing, and would retune the whole song."""
+  noises = [np.random.default_rng(seed).normal(0, 0.1, 3 * RATE).astype(np.float32) for seed in range(6)]
+  assert max(abs(front_end.estimate_tuning(noise)) for noise in noises) < 5
+  monkeypatch.setattr(front_end, '_TUNING_AGREEMENT', (0.0, 1e-6))
+  assert max(abs(front_end.estimate_tuning(noise)) for noise in noises) > 20, 'this test must see what is not faded'
+
+
 def test_blocks_give_the_same_as_no_blocks(mix, monkeypatch):
   whole = front_end.constant_q(mix, ft.MIX_BINS, 12.0)
   monkeypatch.setattr(front_end, '_BLOCK_SECONDS', 2)

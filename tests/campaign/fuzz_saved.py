@@ -150,10 +150,10 @@ def features(folder: pathlib.Path) -> Reader:
 
 
 def summary(folder: pathlib.Path) -> Reader:
-  from data_pipeline import extraction
+  from data_pipeline import extraction, features
 
   content = {
-    'version': '1.0.0',
+    'version': features.VERSION,
     'source': 'Source()',
     'songs': {f'song_{i}': {'split': 'train', 'seconds': 3.0, 'licence': 'CC0-1.0', 'credit': 'nobody'} for i in range(3)},
     'skipped': {'bad': 'silent'},
