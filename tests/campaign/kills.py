@@ -8,7 +8,6 @@ disturbed. A call that was stopped goes on where it was. Results: RESULTS/kills.
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import itertools
 import json
 import os
@@ -17,7 +16,6 @@ import random
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 
@@ -27,7 +25,7 @@ from bassnet_jax import scalar_log, train
 from bassnet_jax.checkpoints import load_params, stored_digests
 from data_pipeline.progress import Progress
 
-from . import runs
+from . import part, runs
 from .moments import KINDS, Moment, View
 from .runs import Laboratory, Running, Setting
 
@@ -312,7 +310,7 @@ def run(tries: int, seed: int, results: pathlib.Path, root: pathlib.Path, kinds:
   commit, outcomes = train.commit(), []
   if path.exists():
     kept = json.loads(path.read_text())
-    if kept.get('commit') == commit and kept.get('seed') == seed and kept.get('kinds') == list(kinds):
+    if part.same_program(kept.get('commit', ''), commit) and kept.get('seed') == seed and kept.get('kinds') == list(kinds):
       outcomes = kept['outcomes'][:tries]
   wanted = (number for number in itertools.count() if not kinds or plan_of(seed, number).kind in kinds)
   numbers = list(itertools.islice(wanted, tries))
@@ -328,25 +326,11 @@ def run(tries: int, seed: int, results: pathlib.Path, root: pathlib.Path, kinds:
       if not outcome.good:
         progress.message(f'  {outcome.problem or outcome.left_over or outcome.difference}')
       progress.update()
-      results.mkdir(parents=True, exist_ok=True)
-      write(path, {
-        'title': 'Killed and gone on', 'command': command, 'kinds': list(kinds),
-        'date': datetime.date.today().isoformat(), 'commit': commit, 'seed': seed, 'table': summary(outcomes),
-        'statements': statements(outcomes), 'outcomes': outcomes,
-      })  # fmt: skip
+      part.write(
+        str(results), 'kills', title='Killed and gone on', command=command, statements=statements(outcomes), table=summary(outcomes),
+        commit=commit, kinds=list(kinds), seed=seed, outcomes=outcomes,
+      )  # fmt: skip
   return outcomes
-
-
-def end_on_signals() -> None:
-  """SIGTERM ends the campaign as Ctrl-C does: the runs that it started are ended with it."""
-  signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-
-
-def write(path: pathlib.Path, values: dict) -> None:
-  """Under a temporary name first."""
-  temporary = path.with_name(path.name + '.tmp')
-  temporary.write_text(json.dumps(values, indent=1) + '\n')
-  temporary.replace(path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -372,18 +356,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
   except flags.Error as error:
     print(f'kills: {error}', file=sys.stderr)
     return 2
-  end_on_signals()
-  folder = pathlib.Path(defined.folder or tempfile.mkdtemp(prefix='bassnet_kills_')).absolute()
-  folder.mkdir(parents=True, exist_ok=True)
+  folder = part.begin('kills', defined.folder)
   outcomes = run(defined.tries, defined.seed, pathlib.Path(defined.results), folder, defined.kinds)
-  good = all(each['good'] for each in outcomes)
   print('\n'.join('  '.join(f'{cell:<62}' if i == 0 else f'{cell:>13}' for i, cell in enumerate(row)) for row in summary(outcomes)))
   print('\n'.join(statements(outcomes)))
-  if good and not defined.folder:
-    shutil.rmtree(folder)
-  elif not good:
-    print(f'what did not end well is in {folder}', file=sys.stderr)
-  return 0 if good else 1
+  return part.end(folder, defined.folder, all(each['good'] for each in outcomes))
 
 
 if __name__ == '__main__':
