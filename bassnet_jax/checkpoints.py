@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import sys
@@ -67,6 +68,7 @@ class Checkpoints:
   """The checkpoints of one workdir. Use as a context manager: leaving it waits for the last save."""
 
   def __init__(self, workdir: str, kept: int = 2):
+    _ignore_late_callbacks()
     self.directory = os.path.join(storage.absolute(workdir), 'checkpoints')
     options = ocp.CheckpointManagerOptions(
       preservation_policy=checkpoint_managers.LatestN(kept), enable_async_checkpointing=True, cleanup_tmp_directories=True
@@ -192,8 +194,9 @@ def _newest_first(manager: ocp.CheckpointManager) -> list[int]:
   return sorted(manager.all_steps(), reverse=True)
 
 
+@functools.cache  # once a process
 def _ignore_late_callbacks() -> None:
-  """After a read that failed, tensorstore's other reads come back to a loop that Orbax has closed; Python would print a traceback."""
+  """When a read or a write has failed, tensorstore's others come back to a loop that Orbax has closed; Python would print a traceback."""
   usual = sys.unraisablehook
 
   def hook(found: Any) -> None:
@@ -205,7 +208,6 @@ def _ignore_late_callbacks() -> None:
 
 def _raise_if_out_of_reach(error: Exception) -> None:
   """Raises a CheckpointError where it isn't the checkpoint that is at fault: a permission, a disk that doesn't answer."""
-  _ignore_late_callbacks()
   gone = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
   if (isinstance(error, OSError) and not gone) or 'PERMISSION_DENIED' in str(error) or isinstance(error, MemoryError):
     raise CheckpointError(f'a checkpoint can not be read: {_reason(error)}') from error
@@ -332,6 +334,7 @@ def _read(manager: ocp.CheckpointManager, directory: str, step: int, arrays: boo
 
 def _reading(directory: str) -> ocp.CheckpointManager:
   """A manager that only reads. Raises CheckpointError: what Orbax keeps beside the arrays is damaged."""
+  _ignore_late_callbacks()
   try:
     return ocp.CheckpointManager(directory, options=_alone())
   except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -307,7 +308,7 @@ def load_summary(directory: str, missing_ok: bool = False) -> Summary | None:
     ) from error
   if summary.version != ft.VERSION:
     raise SummaryError(
-      f'{directory} holds features of version {summary.version}; this package makes {ft.VERSION}. '
+      f'{path}: features of version {summary.version[:20]}; this package makes {ft.VERSION}. '
       f'Give another --data_dir, or delete that folder: it is built anew. (The old dataset serves the package that made it.)'
     )
   return summary
@@ -317,6 +318,8 @@ def _check(summary: Summary) -> None:
   """Raises ValueError: a field is of another form than its readers expect."""
   if not isinstance(summary.version, str) or not isinstance(summary.source, str) or not isinstance(summary.skipped, dict):
     raise ValueError('version, source or skipped is of another form')
+  if not re.fullmatch(r'\d+\.\d+\.\d+', summary.version):
+    raise ValueError(f'{summary.version[:20]!r} is no version')
   for song, entry in summary.songs.items():
     texts = [song, entry['split'], entry['licence'], entry['credit']]
     if not all(isinstance(text, str) for text in texts) or os.path.basename(song) != song or '\0' in song:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 
 import jax
 import numpy as np
@@ -101,6 +102,16 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(workdir, part, 
     assert manager.latest_step() == 4
     manager.save(8, state(8), DESCRIPTION, Position())
   assert load_params(str(workdir))[2] == 8
+
+
+def test_late_callbacks_of_a_failed_save_print_no_traceback(monkeypatch):
+  """Tensorstore comes back to a loop that Orbax has closed; other errors that nobody can catch are shown as ever."""
+  shown = []
+  monkeypatch.setattr(sys, 'unraisablehook', shown.append)
+  checkpoints._ignore_late_callbacks.__wrapped__()
+  for text in ('Event loop is closed', 'something else'):
+    sys.unraisablehook(types.SimpleNamespace(exc_value=RuntimeError(text)))
+  assert [str(each.exc_value) for each in shown] == ['something else']
 
 
 def test_where_none_is_whole_none_is_touched(workdir):
@@ -279,8 +290,7 @@ def test_every_kind_of_kill_once_and_the_run_goes_on_to_the_same_end(tmp_path):
   assert {(plan.setting.backend, plan.setting.processes) for plan in plans} == {(b, n) for b in ('tfdata', 'resident') for n in (1, 2)}
   outcomes = kills.run(12, seed, tmp_path / 'results', tmp_path / 'laboratory')
   assert all(each['good'] for each in outcomes), [each for each in outcomes if not each['good']]
-  # One kind may have been missed: a dataset of a few songs is packed in a moment, and may be done before the signal comes.
-  assert len({each['plan']['kind'] for each in outcomes if each['hit']}) >= len(kills.KINDS) - 1
+  assert {each['plan']['kind'] for each in outcomes if each['hit']} == set(kills.KINDS)
 
 
 @pytest.mark.slow

@@ -14,9 +14,11 @@ from campaign import fuzz_targets, fuzzing
 from bassnet_jax import checkpoints, description, latent_density, packaged, trained
 from bassnet_jax import config as configs
 from bassnet_jax.evaluation import planes, results
+from bassnet_jax.studio import requests
+from bassnet_jax.studio.limits import Limits, StudioError
 from data_pipeline import extraction, npz_file
 from data_pipeline import features as ft
-from data_pipeline.sources import aam
+from data_pipeline.sources import aam, slakh2100
 
 INPUTS = {
   'audio': 25,
@@ -216,11 +218,47 @@ def test_damaged_latent_density(tmp_path, counts):
   assert len(str(caught.value)) < 500
 
 
+@pytest.mark.parametrize(
+  'program, notes',
+  [(33, 33), ('1e+308', 0), (float('inf'), 0), ([1], 0), (True, 0), (-1, 0), (10**400, 0), (None, 0)],
+)
+def test_strange_programs_of_slakh(tmp_path, program, notes):
+  import midi_making
+
+  (tmp_path / 'S00.mid').write_bytes(midi_making.midi_bytes(beats=16))
+  stem = {'program_num': program, 'inst_class': 'Piano'}
+  assert slakh2100._is_bass(stem) == (program == 33)
+  found, _ = slakh2100._notes(str(tmp_path), {'S00': stem})
+  assert len(found) > 0 and set(found.program.tolist()) == {notes}
+
+
+@pytest.mark.parametrize('strings', [[], {}, [{'': None}], 4, None, '6'])
+def test_strange_strings_in_a_message_of_the_studio(strings):
+  message = {'z': [0.5, -1], 'threshold': 0.25, 'articulation': 0.5, 'playhead': 0.0, 'strings': strings}
+  with pytest.raises(StudioError, match='expected one of'):
+    requests.parse_line(message, Limits())
+
+
 @pytest.mark.parametrize('text', ['{', '[]', '{"version": 1}', '[' * 9000])
 def test_damaged_summary_of_a_dataset(tmp_path, text):
   (tmp_path / 'summary.json').write_text(text)
   with pytest.raises(extraction.SummaryError, match=r'summary\.json is damaged .* what is built is kept'):
     extraction.load_summary(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+  'version, words',
+  [('', r"damaged \('' is no version"), ('x' * 5000, 'damaged'), ('0.9.0', f'version 0.9.0; this .* {ft.VERSION}')],
+)
+def test_summary_of_another_version_is_named(tmp_path, version, words):
+  content = {'version': version, 'source': '', 'songs': {}, 'skipped': {}, 'statistics': {}}
+  content['statistics'] = {'frames': [1.0]} | {
+    f'{name}_{kind}': [1.0] * bins for name, bins in (('mix', ft.MIX_BINS), ('bass', ft.BASS_BINS)) for kind in ('mean', 'std')
+  }
+  (tmp_path / 'summary.json').write_text(json.dumps(content))
+  with pytest.raises(extraction.SummaryError, match=words) as caught:
+    extraction.load_summary(str(tmp_path))
+  assert 'summary.json' in str(caught.value) and len(str(caught.value)) < 500
 
 
 def test_strange_cells_of_arff_tables(tmp_path):

@@ -96,7 +96,7 @@ def parse_position(message: dict, limits: Limits) -> Trajectory:
 def parse_line(message: dict, limits: Limits) -> LineRequest:
   """Raises StudioError where something is missing or out of its range."""
   strings = message.get('strings', 'full')
-  if strings not in decoding.RANGES:
+  if not isinstance(strings, str) or strings not in decoding.RANGES:
     raise StudioError(f"The strings are '{str(strings)[:20]}'; expected one of {', '.join(decoding.RANGES)}.")
   return LineRequest(
     id=int(number(message.get('id', 0), 'number of the request', 0, 2**53)),

@@ -88,10 +88,13 @@ class Slakh2100(StemCorpus):
 
 
 def _is_bass(stem: dict[str, Any]) -> bool:
+  return not stem.get('is_drum') and (str(stem.get('inst_class')).lower() == 'bass' or _program(stem) in BASS_PROGRAMS)
+
+
+def _program(stem: dict[str, Any]) -> int:
+  """Of General MIDI; 0, a piano, where the metadata gives none or another thing."""
   program = stem.get('program_num')
-  return not stem.get('is_drum') and (
-    str(stem.get('inst_class')).lower() == 'bass' or (isinstance(program, int) and program in BASS_PROGRAMS)
-  )
+  return program if isinstance(program, int) and not isinstance(program, bool) and 0 <= program < 128 else 0
 
 
 def _notes(folder: str, stems: dict[str, dict]) -> tuple[Notes | None, np.ndarray | None]:
@@ -105,7 +108,7 @@ def _notes(folder: str, stems: dict[str, dict]) -> tuple[Notes | None, np.ndarra
       piece = read_piece(path)
     except SkipSong:  # The notes of one stem are missing or damaged; the audio is there all the same.
       return None, None
-    program = DRUMS if stem.get('is_drum') else int(stem.get('program_num') or 0)
+    program = DRUMS if stem.get('is_drum') else _program(stem)
     parts.append(dataclasses.replace(piece.notes, program=np.full(len(piece.notes), program)))
     if beats is None or len(piece.beats) > len(beats):
       beats = piece.beats

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import json
 import os
 import pathlib
@@ -18,17 +17,15 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # the tests' makers of songs
 
-from bassnet_jax import train
 from data_pipeline import extraction
 from data_pipeline.progress import Progress
 
-from . import kills, runs
+from . import kills, part, runs
 from .runs import Laboratory, Running, Setting
 
 RESIDENT, TFDATA = Setting('resident'), Setting('tfdata')
@@ -427,7 +424,6 @@ def run(chosen: Sequence[str], results: pathlib.Path, root: pathlib.Path) -> lis
   """Makes faults, and writes the results after each."""
   campaign, outcomes = kills.Campaign(Laboratory(root)), []
   command = 'python -m tests.campaign.faults' + (f' --faults={",".join(chosen)}' if list(chosen) != names() else '')
-  results.mkdir(parents=True, exist_ok=True)
   with Progress(len(chosen), 'faults', 'faults') as progress:
     for name in chosen:
       outcome = attempt(campaign, name)
@@ -437,12 +433,11 @@ def run(chosen: Sequence[str], results: pathlib.Path, root: pathlib.Path) -> lis
       progress.update()
       made = [each for each in outcomes if each.handled is not None]
       statement = f'faults injected: {len(made)}; handled: {sum(bool(each.handled) for each in made)}; could not be made here: '
-      kills.write(results / 'faults.json', {
-        'title': 'Faults injected', 'command': command, 'date': datetime.date.today().isoformat(),
-        'commit': train.commit(), 'statements': [statement + str(len(outcomes) - len(made))],
-        'table': [['fault', 'expected', 'handled'], *([each.name.replace('_', ' '), each.expected, _word(each)] for each in outcomes)],
-        'outcomes': [dataclasses.asdict(each) for each in outcomes],
-      })  # fmt: skip
+      part.write(
+        str(results), 'faults', title='Faults injected', command=command, statements=[statement + str(len(outcomes) - len(made))],
+        table=[['fault', 'expected', 'handled'], *([each.name.replace('_', ' '), each.expected, _word(each)] for each in outcomes)],
+        outcomes=[dataclasses.asdict(each) for each in outcomes],
+      )  # fmt: skip
   return outcomes
 
 
@@ -471,17 +466,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
   except flags.Error as error:
     print(f'faults: {error}', file=sys.stderr)
     return 2
-  kills.end_on_signals()
-  folder = pathlib.Path(defined.folder or tempfile.mkdtemp(prefix='bassnet_faults_')).absolute()
-  folder.mkdir(parents=True, exist_ok=True)
-  folder.chmod(0o755)  # another user looks into it
+  folder = part.begin('faults', defined.folder)
   outcomes = run(defined.faults, pathlib.Path(defined.results), folder)
-  good = all(outcome.handled is not False for outcome in outcomes)
-  if good and not defined.folder:
-    shutil.rmtree(folder)
-  elif not good:
-    print(f'what was not handled is in {folder}', file=sys.stderr)
-  return 0 if good else 1
+  return part.end(folder, defined.folder, all(outcome.handled is not False for outcome in outcomes))
 
 
 if __name__ == '__main__':

@@ -84,6 +84,17 @@ def campaign(names: Sequence[str], inputs: int, seed: int, seconds: float) -> li
   return reports
 
 
+_SORTS = {
+  'outside its folder': 'files lost or written elsewhere', 'more than': 'hangs', 'no input done': 'hangs',
+  'a message': 'messages that do not help', 'a bare': 'messages that do not help',
+}  # fmt: skip
+"""Of findings, by how their text begins; the others are tracebacks."""
+
+
+def _sort(what: str) -> str:
+  return next((sort for words, sort in _SORTS.items() if what.startswith(words)), 'tracebacks and crashes')
+
+
 def table(reports: Sequence[Report]) -> str:
   """A line a target, as text."""
   lines = [f'{"reader":<24}{"inputs":>8}{"taken":>8}{"refused":>9}{"slowest":>10}{"findings":>10}']
@@ -134,6 +145,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f'{report.target}, {place}: {message}')
   counted = {name: sum(getattr(report, name) for report in reports) for name in ('inputs', 'taken', 'refused')}
   findings = sum(len(report.findings) for report in reports)
+  sorts = dict.fromkeys((*_SORTS.values(), 'tracebacks and crashes'), 0)
+  for report in reports:
+    for finding in report.findings:
+      sorts[_sort(finding['what'])] += 1
   part.write(
     defined.results,
     'fuzz',
@@ -141,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command=f'python -m tests.campaign fuzz --inputs={defined.inputs} --seed={defined.seed}',
     statements=[
       f'{counted["inputs"]} inputs to {len(reports)} readers: {counted["taken"]} taken, {counted["refused"]} refused in words',
-      f'{findings} findings: tracebacks, hangs, files written or lost elsewhere, messages that do not name the input',
+      f'{findings} findings: ' + ', '.join(f'{name} {count}' for name, count in sorts.items()),
     ],
     table=[
       ('reader', 'inputs', 'taken', 'refused', 'slowest', 'findings'),

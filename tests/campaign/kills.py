@@ -1,14 +1,13 @@
 """Kills real training runs at random moments, lets them go on, and compares: `python -m tests.campaign.kills --tries=100 --seed=0`.
 
-Every try starts `python -m bassnet_jax.main` (tfdata or resident, one process or two), sends SIGKILL or SIGTERM at a moment of one kind
-(`moments.KINDS`), starts the same command again until it ends well, and compares the final state with that of a run that nobody
+Every try starts `python -m bassnet_jax.main` (tfdata or resident, one process or two), holds it still at a moment of one kind
+(`moments.KINDS`), sends SIGKILL or SIGTERM, starts the same command again, and compares the final state with that of a run that nobody
 disturbed. A call that was stopped goes on where it was. Results: RESULTS/kills.json, from which `python -m tests.campaign` makes its page.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import itertools
 import json
 import os
@@ -17,7 +16,6 @@ import random
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 
@@ -27,12 +25,12 @@ from bassnet_jax import scalar_log, train
 from bassnet_jax.checkpoints import load_params, stored_digests
 from data_pipeline.progress import Progress
 
-from . import runs
-from .moments import KINDS, View
+from . import part, runs
+from .moments import KINDS, Moment, View
 from .runs import Laboratory, Running, Setting
 
-ATTEMPTS = 4
-"""Starts in which a try waits for its moment."""
+ATTEMPTS = 8
+"""Starts in which a try waits for its moment; the first is enough but for moments as short as the wait within them."""
 LONGEST = 600.0
 """Seconds that a start may last: the machine may be busy."""
 _SIGNALS = {'KILL': signal.SIGKILL, 'TERM': signal.SIGTERM}
@@ -65,9 +63,8 @@ class Outcome:
 
   Attributes:
     plan: of it, as plain values.
-    hit: whether the signal came at the moment that was meant.
-    signals: how many were sent, all attempts together.
-    at: the step that was logged when the last signal was sent.
+    hit: whether the signal came at the moment that was meant; none is sent at another.
+    at: the step that was logged when it was sent.
     identical: parameters, optimiser and report as without the disturbance, bit for bit.
     difference: largest relative difference of the last losses, where the number of processes changed.
     left_over: files and processes that should not be there.
@@ -77,7 +74,6 @@ class Outcome:
 
   plan: dict
   hit: bool
-  signals: int
   at: int
   identical: bool
   difference: float
@@ -88,7 +84,7 @@ class Outcome:
   @property
   def good(self) -> bool:
     moved = self.plan['processes_after'] != self.plan['setting']['processes']
-    return not self.problem and not self.left_over and (self.difference <= 1e-5 if moved else self.identical)
+    return self.hit and not self.problem and not self.left_over and (self.difference <= 1e-5 if moved else self.identical)
 
 
 def plan_of(seed: int, number: int) -> Plan:
@@ -143,10 +139,10 @@ class Campaign:
     folder.mkdir()
     workdir, log = folder / 'run', folder / 'log.txt'
     data_dir = folder / 'data' if KINDS[plan.kind].build else self.laboratory.data_dir(plan.setting.report)
-    outcome = Outcome(dataclasses.asdict(plan), False, 0, 0, False, 0.0, [], '', 0.0)
+    outcome = Outcome(dataclasses.asdict(plan), False, 0, False, 0.0, [], '', 0.0)
     try:
-      hit, signals, at, started = self._disturb(plan, workdir, data_dir, log)
-      outcome = dataclasses.replace(outcome, hit=hit, signals=signals, at=at)
+      at, started = self._disturb(plan, workdir, data_dir, log)
+      outcome = dataclasses.replace(outcome, hit=True, at=at)
       after = dataclasses.replace(plan.setting, processes=plan.processes_after)
       started.append(self._to_the_end(after, workdir, data_dir, log))
       identical, difference = compare(whole, workdir, plan.setting.report)
@@ -164,42 +160,60 @@ class Campaign:
       shutil.rmtree(folder)
     return outcome
 
-  def _disturb(self, plan: Plan, workdir, data_dir, log) -> tuple[bool, int, int, list[Running]]:
-    """Sends the signal, in up to `ATTEMPTS` starts. Returns (hit, signals, step, what was started)."""
+  def _disturb(self, plan: Plan, workdir, data_dir, log) -> tuple[int, list[Running]]:
+    """Sends the signal while the run is held still at its moment. Returns (step, what was started).
+
+    Raises:
+      TimeoutError: the moment did not come.
+      RuntimeError: the run ended otherwise than by the signal.
+    """
     drawn, moment = random.Random(plan.draw), KINDS[plan.kind]
-    signals, at, started = 0, 0, []
+    wanted, delay = moment.draw(drawn), drawn.random() * moment.longest
+    which = [drawn.randrange(plan.setting.processes)] if plan.alone else list(range(plan.setting.processes))
+    started = []
     for _ in range(ATTEMPTS):
       running = Running(self.laboratory.command(plan.setting, workdir, data_dir), log, plan.setting.processes)
       started.append(running)
       try:
         view = View(workdir, data_dir, log, running.begun, running.printed)
-        wanted, delay = moment.draw(drawn), drawn.random() * moment.longest
-        while running.alive() and not moment.reached(view, wanted):
-          time.sleep(0.002)
-          if time.time() - running.begun > LONGEST:
-            raise TimeoutError(f'{moment.what} did not come: {running.text()[-1500:]}')
-        deadline = time.monotonic() + delay
-        while running.alive() and time.monotonic() < deadline:
-          time.sleep(0.001)
-        if not running.alive():
-          running.wait(LONGEST)
-          break  # finished before its moment came
-        there = moment.left(view)
-        which = [drawn.randrange(plan.setting.processes)] if plan.alone else list(range(plan.setting.processes))
-        running.send(_SIGNALS[plan.signal], which)
-        signals, at = signals + 1, view.step()
-        codes = running.wait_together(LONGEST)
-        # The partner of a process that is gone may notice before it is killed too: it says so and ends (2), or jax ends it (SIGABRT).
-        partner = {2, -signal.SIGABRT} if plan.setting.processes > 1 else set()
-        if not set(codes) <= {-signal.SIGKILL, -signal.SIGTERM, 143} | partner:
-          raise RuntimeError(f'after {plan.signal} {moment.what} it ended with {codes}: {running.text()[-1500:]}')
-        if moment.left(view) if plan.signal == 'KILL' else there:
-          return True, signals, at, started
+        while self._wait_for(running, moment, view, wanted, delay):
+          running.freeze()
+          if running.alive() and moment.left(view):
+            at = view.step()
+            running.send(_SIGNALS[plan.signal], which)
+            running.thaw()
+            self._check_end(plan, running)
+            return at, started
+          running.thaw()  # it was over sooner than the wait within it
+          delay /= 2
+        codes = running.wait(LONGEST)
+        if any(codes):
+          raise RuntimeError(f'nobody disturbed it, but it ended with {codes}: {running.text()[-1500:]}')
       finally:
-        for process in running.processes:
-          if process.poll() is None:
-            running.end()
-    return False, signals, at, started
+        if any(process.poll() is None for process in running.processes):  # else its workers must end by themselves
+          running.end()
+      shutil.rmtree(workdir)  # it came to its end: once more from the beginning
+      if moment.build:
+        shutil.rmtree(data_dir)
+    raise TimeoutError(f'{moment.what}: not met in {ATTEMPTS} starts')
+
+  def _wait_for(self, running: Running, moment: Moment, view: View, wanted: int, delay: float) -> bool:
+    """Waits for a moment, and then within it. Returns False if the run is over."""
+    while running.alive() and not moment.reached(view, wanted):
+      time.sleep(0.001)
+      if time.time() - running.begun > LONGEST:
+        raise TimeoutError(f'{moment.what} did not come: {running.text()[-1500:]}')
+    deadline = time.monotonic() + delay
+    while running.alive() and moment.left(view) and (left := deadline - time.monotonic()) > 0:
+      time.sleep(min(left, 0.001))
+    return running.alive()
+
+  def _check_end(self, plan: Plan, running: Running) -> None:
+    codes = running.wait_together(LONGEST)
+    # The partner of a process that is gone may notice before it is killed too: it says so and ends (2), or jax ends it (SIGABRT).
+    partner = {2, -signal.SIGABRT} if plan.setting.processes > 1 else set()
+    if not set(codes) <= {-signal.SIGKILL, -signal.SIGTERM, 143} | partner:
+      raise RuntimeError(f'after {plan.signal} {KINDS[plan.kind].what} it ended with {codes}: {running.text()[-1500:]}')
 
 
 def wait_for_step(workdir: pathlib.Path, running: Running, step: int) -> None:
@@ -247,7 +261,7 @@ def remains(folder: pathlib.Path) -> list[str]:
 
 def summary(outcomes: Sequence[dict]) -> list[list[str]]:
   """Rows of the campaign's table: for every kind of moment, and together."""
-  rows = [['moment', 'kills', 'of these hit', 'resumes', 'good', 'seconds a try']]
+  rows = [['moment', 'tries', 'of these hit', 'good', 'seconds a try']]
   kinds = [kind for kind in KINDS if any(each['plan']['kind'] == kind for each in outcomes)]
   for kind in [*kinds, None]:
     these = [each for each in outcomes if kind is None or each['plan']['kind'] == kind]
@@ -255,9 +269,8 @@ def summary(outcomes: Sequence[dict]) -> list[list[str]]:
       rows.append(
         [
           KINDS[kind].what if kind else 'all',
-          str(sum(each['signals'] for each in these)),
-          f'{sum(each["hit"] for each in these)} of {len(these)}',
           str(len(these)),
+          f'{sum(each["hit"] for each in these)} of {len(these)}',
           f'{sum(each["good"] for each in these)} of {len(these)}',
           f'{sum(each["seconds"] for each in these) / len(these):.0f}',
         ]
@@ -270,7 +283,7 @@ def statements(outcomes: Sequence[dict]) -> list[str]:
   same = [each for each in outcomes if each['plan']['processes_after'] == each['plan']['setting']['processes']]
   moved = [each for each in outcomes if each not in same]
   lines = [
-    f'kills tried: {len(outcomes)} ({sum(each["signals"] for each in outcomes)} signals); resumes bit-identical on the same devices and '
+    f'kills tried: {len(outcomes)}; resumes bit-identical on the same devices and '
     f'process count: {sum(each["good"] for each in same)} of {len(same)}'
   ]
   if moved:
@@ -297,7 +310,7 @@ def run(tries: int, seed: int, results: pathlib.Path, root: pathlib.Path, kinds:
   commit, outcomes = train.commit(), []
   if path.exists():
     kept = json.loads(path.read_text())
-    if kept.get('commit') == commit and kept.get('seed') == seed and kept.get('kinds') == list(kinds):
+    if part.same_program(kept.get('commit', ''), commit) and kept.get('seed') == seed and kept.get('kinds') == list(kinds):
       outcomes = kept['outcomes'][:tries]
   wanted = (number for number in itertools.count() if not kinds or plan_of(seed, number).kind in kinds)
   numbers = list(itertools.islice(wanted, tries))
@@ -313,25 +326,11 @@ def run(tries: int, seed: int, results: pathlib.Path, root: pathlib.Path, kinds:
       if not outcome.good:
         progress.message(f'  {outcome.problem or outcome.left_over or outcome.difference}')
       progress.update()
-      results.mkdir(parents=True, exist_ok=True)
-      write(path, {
-        'title': 'Killed and gone on', 'command': command, 'kinds': list(kinds),
-        'date': datetime.date.today().isoformat(), 'commit': commit, 'seed': seed, 'table': summary(outcomes),
-        'statements': statements(outcomes), 'outcomes': outcomes,
-      })  # fmt: skip
+      part.write(
+        str(results), 'kills', title='Killed and gone on', command=command, statements=statements(outcomes), table=summary(outcomes),
+        commit=commit, kinds=list(kinds), seed=seed, outcomes=outcomes,
+      )  # fmt: skip
   return outcomes
-
-
-def end_on_signals() -> None:
-  """SIGTERM ends the campaign as Ctrl-C does: the runs that it started are ended with it."""
-  signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-
-
-def write(path: pathlib.Path, values: dict) -> None:
-  """Under a temporary name first."""
-  temporary = path.with_name(path.name + '.tmp')
-  temporary.write_text(json.dumps(values, indent=1) + '\n')
-  temporary.replace(path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -357,18 +356,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
   except flags.Error as error:
     print(f'kills: {error}', file=sys.stderr)
     return 2
-  end_on_signals()
-  folder = pathlib.Path(defined.folder or tempfile.mkdtemp(prefix='bassnet_kills_')).absolute()
-  folder.mkdir(parents=True, exist_ok=True)
+  folder = part.begin('kills', defined.folder)
   outcomes = run(defined.tries, defined.seed, pathlib.Path(defined.results), folder, defined.kinds)
-  good = all(each['good'] for each in outcomes)
   print('\n'.join('  '.join(f'{cell:<62}' if i == 0 else f'{cell:>13}' for i, cell in enumerate(row)) for row in summary(outcomes)))
   print('\n'.join(statements(outcomes)))
-  if good and not defined.folder:
-    shutil.rmtree(folder)
-  elif not good:
-    print(f'what did not end well is in {folder}', file=sys.stderr)
-  return 0 if good else 1
+  return part.end(folder, defined.folder, all(each['good'] for each in outcomes))
 
 
 if __name__ == '__main__':

@@ -76,9 +76,9 @@ class Moment:
   Attributes:
     what: in words.
     reached: whether the run is there; the number was drawn for this try.
-    left: whether the files still say so after the end: a save that ended in time leaves nothing.
+    left: whether the files still say so when the run is held still.
     draw: a number that says when.
-    longest: seconds to wait at most after it was reached, before the signal is sent.
+    longest: seconds to wait at most after it was reached, before the run is held still.
     report: needs songs for a report. build: begins without a dataset.
   """
 
@@ -103,7 +103,7 @@ def _reporting(view: View, count: int = 1) -> bool:
 KINDS: dict[str, Moment] = {
   'start': Moment(
     'between the start and the first step: restoring, compiling',
-    lambda view, _: view.says('run: '),
+    lambda view, _: view.says('run: ') and view.step() == 0,
     lambda view: view.step() == 0,
     longest=2.0,
   ),

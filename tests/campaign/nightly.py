@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
-import pathlib
 import platform
 import sys
 from collections.abc import Sequence
 
-from bassnet_jax import train
-
-from . import kills
+from . import part
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,15 +24,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
   except flags.Error as error:
     print(f'nightly: {error}', file=sys.stderr)
     return 2
-  results = pathlib.Path(defined.results)
-  results.mkdir(parents=True, exist_ok=True)
   ran = [row for row in rows if row[1] in ('passed', 'failed')]
-  kills.write(results / 'nightly.json', {
-    'title': 'Nightly: versions, Pythons, campaigns', 'command': f'launch/nightly.sh {defined.stages}'.strip(),
-    'date': datetime.date.today().isoformat(), 'commit': train.commit(),
-    'statements': [f'stages run: {len(ran)}, passed: {sum(row[1] == "passed" for row in ran)}; Python {platform.python_version()}'],
-    'table': [['stage', 'result', 'seconds'], *rows],
-  })  # fmt: skip
+  passed = sum(row[1] == 'passed' for row in ran)
+  part.write(
+    defined.results, 'nightly', title='Nightly: versions, Pythons, campaigns', command=f'launch/nightly.sh {defined.stages}'.strip(),
+    statements=[f'stages run: {len(ran)}, passed: {passed}; Python {platform.python_version()}'],
+    table=[['stage', 'result', 'seconds'], *rows],
+  )  # fmt: skip
   return 0
 
 

@@ -1,4 +1,4 @@
-"""Leaves the figures of a part of the campaign where its page is made from: RESULTS/PART.json."""
+"""What the parts of the campaign share: a folder to work in, and the figures left where the page is made from: RESULTS/PART.json."""
 
 from __future__ import annotations
 
@@ -6,8 +6,16 @@ import datetime
 import json
 import os
 import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
 from collections.abc import Sequence
 from typing import Any
+
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
+_PROGRAM = ('bassnet_jax', 'data_pipeline', 'experiments', 'tests/campaign')
 
 
 def write(
@@ -19,7 +27,7 @@ def write(
     folder: of the results.
     part: name of the module.
     title, command, statements, table: what the page shows; the table's first row is its header.
-    **details: what only the file holds.
+    **details: what only the file holds; a `commit` there stands for the present one.
   """
   from bassnet_jax import train
 
@@ -30,3 +38,29 @@ def write(
   temporary = path.with_name(path.name + '.tmp')
   temporary.write_text(json.dumps(values, indent=1) + '\n')
   os.replace(temporary, path)
+
+
+def same_program(commit: str, other: str) -> bool:
+  """Whether results of one commit stand for another: what runs is the same, whatever happened to pages and other tests."""
+  if commit == other:
+    return True
+  command = ['git', '-C', str(_ROOT), 'diff', '--quiet', commit, other, '--', *_PROGRAM]
+  return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def begin(part: str, given: str | None) -> pathlib.Path:
+  """A folder for the runs of a part; without a given one, a temporary one. From now on SIGTERM ends the command as Ctrl-C does."""
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+  folder = pathlib.Path(given or tempfile.mkdtemp(prefix=f'bassnet_{part}_')).absolute()
+  folder.mkdir(parents=True, exist_ok=True)
+  folder.chmod(0o755)  # for runs of another user
+  return folder
+
+
+def end(folder: pathlib.Path, given: str | None, good: bool) -> int:
+  """Deletes a temporary folder if all was well. Returns the exit code."""
+  if not good:
+    print(f'what did not end well is in {folder}', file=sys.stderr)
+  elif not given:
+    shutil.rmtree(folder)
+  return 0 if good else 1

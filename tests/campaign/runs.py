@@ -126,6 +126,15 @@ class Running:
       if self.processes[i].poll() is None:
         self.processes[i].send_signal(number)
 
+  def freeze(self) -> None:
+    """Holds the processes still, not their workers; returns when every thread of them stands."""
+    self.send(signal.SIGSTOP, list(range(len(self.processes))))
+    while not all(_stands(process.pid) for process in self.processes if process.poll() is None):
+      time.sleep(0.0005)
+
+  def thaw(self) -> None:
+    self.send(signal.SIGCONT, list(range(len(self.processes))))
+
   def wait(self, seconds: float) -> list[int]:
     """Exit codes; those that are not over in time are killed, and stand as `TimeoutError`."""
     deadline = time.monotonic() + seconds
@@ -177,6 +186,16 @@ def session_members(session: int) -> list[int]:
       if int(fields[3]) == session and fields[0] != 'Z':
         found.append(int(name))
   return found
+
+
+def _stands(pid: int) -> bool:
+  """Whether all threads of a process are stopped, or it is no more."""
+  try:
+    threads = os.listdir(f'/proc/{pid}/task')
+    states = [pathlib.Path('/proc', str(pid), 'task', thread, 'stat').read_text().rpartition(')')[2].split()[0] for thread in threads]
+  except (FileNotFoundError, ProcessLookupError):
+    return False  # a thread has just ended; the caller looks again
+  return all(state in 'TtZX' for state in states)
 
 
 def _free_port() -> int:
