@@ -28,7 +28,7 @@ from bassnet_jax.song_input import LONGEST_SECONDS, Mix
 from bassnet_jax.soundfont import SoundFontError, SoundFontVoice
 from bassnet_jax.tempo import TempoMap
 from bassnet_jax.trajectory import Trajectory
-from data_pipeline import features, storage
+from data_pipeline import commands, features, storage
 from data_pipeline.notes import Notes
 
 SHORTEST_SECONDS = 0.5
@@ -406,13 +406,7 @@ def _versions() -> dict[str, str]:
   return {'bassnet_jax': bassnet_jax.__version__, 'python': platform.python_version(), 'features': features.VERSION, **found}
 
 
-def _define_flags() -> flags.FlagValues:
-  """The command's flags, in a set of their own: other commands of this package use the same names in one process."""
-  defined = flags.FlagValues()
-
-  def define(kind, name, default, text):
-    kind(name, default, text, flag_values=defined)
-
+def _define_flags(define: commands.Define) -> None:
   define(flags.DEFINE_string, 'checkpoint', None, 'workdir of a training run (default: the model that comes with the package)')
   define(flags.DEFINE_multi_string, 'input', [], 'audio file of the mix without bass; repeat it to mix several')
   define(flags.DEFINE_string, 'z', None, "latent position 'x,y', mostly -3 to 3 (default: the model's)")
@@ -433,30 +427,15 @@ def _define_flags() -> flags.FlagValues:
   define(flags.DEFINE_string, 'soundfont', None, 'file (.sf2, .sf3) whose instrument plays the bass')
   define(flags.DEFINE_integer, 'program', None, 'which of its instruments, counted from 0 (default: 33, finger bass)')
   define(flags.DEFINE_bool, 'overwrite', False, 'replace results in the output folder')
-  define(flags.DEFINE_bool, 'help', False, 'show this text')
-  return defined
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-  """Runs the command.
-
-  Args:
-    arguments: program name and flags; default: the process's own.
-
-  Returns:
-    Exit code: 0, or 2 for a user's mistake (one line on stderr), 130 when stopped by Ctrl-C.
-  """
-  defined = _define_flags()
+@commands.with_flags(_define_flags, MemoryError, bare='input')
+def main(defined: flags.FlagValues) -> int:
+  """Writes the bass track into the output folder; 130 when stopped by Ctrl-C."""
+  for name in ('input', 'output'):
+    if not defined[name].value:
+      raise GenerateError(f'--{name} is missing.')
   try:
-    rest = defined(list(sys.argv if arguments is None else arguments))[1:]
-    if defined.help:
-      print(f'{__doc__}\n{defined.get_help()}')
-      return 0
-    if rest:
-      raise GenerateError(f"'{rest[0]}' is not a flag; write --input={rest[0]} for an input.")
-    for name in ('input', 'output'):
-      if not defined[name].value:
-        raise GenerateError(f'--{name} is missing.')
     style = (defined.style_mix, defined.style_bass) if defined.style_mix or defined.style_bass else None
     generate(
       defined.checkpoint,
@@ -481,10 +460,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
       audio=False,
       report=lambda line: print(line, flush=True),
     )
-  except (GenerateError, flags.Error, OSError, MemoryError) as error:
-    text = ' '.join(str(error).split()) or type(error).__name__
-    print(f'generate: {text}', file=sys.stderr)
-    return 2
   except KeyboardInterrupt:
     print('generate: stopped.', file=sys.stderr)
     return 130
