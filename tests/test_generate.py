@@ -123,7 +123,7 @@ def test_a_failed_write_leaves_the_old_results(folder, capsys, monkeypatch):
 
   monkeypatch.setattr('bassnet_jax.piano_roll.draw', full)
   code, _, err = run(capsys, '--z=7,0', '--overwrite')
-  assert code == 2 and 'No space left' in err and err.count('\n') == 1
+  assert code == 2 and 'No space left' in err and 'make room' in err and err.count('\n') == 3
   assert {name: (folder / 'out' / name).read_bytes() for name in os.listdir('out')} == before
 
 
