@@ -6,7 +6,6 @@ Every training figure comes from the same process: `bare` is the step on one bat
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import resource
 import subprocess
@@ -18,7 +17,7 @@ from collections.abc import Callable
 from absl import app, flags
 
 from bassnet_jax import memory, op_shares
-from data_pipeline import commands
+from data_pipeline import commands, storage
 
 _EXPERIMENT = flags.DEFINE_string('experiment', 'pr_window64', 'Whose network, batch and data are measured.')
 _DATA_DIR = flags.DEFINE_string('data_dir', 'data', 'Folder of the datasets; what is missing is built there.')
@@ -268,9 +267,7 @@ def main(_) -> None:
     ratio = f'{value / bare:8.2f} x bare' if name.endswith('windows_per_second') else ''
     print(f'{name:<48}{value:>12.2f}{ratio}')
   if _JSON.value:
-    with open(_JSON.value + '.tmp', 'w') as file:
-      json.dump(figures, file, indent=1)
-    os.replace(_JSON.value + '.tmp', _JSON.value)
+    storage.write_json(_JSON.value, figures)
 
 
 if __name__ == '__main__':

@@ -17,9 +17,9 @@ from absl import flags
 
 from bassnet_jax.evaluation import failures
 from bassnet_jax.evaluation.failures import Figures
-from bassnet_jax.evaluation.page import Page, write_json, write_text
+from bassnet_jax.evaluation.page import Page, write_json
 from bassnet_jax.trajectory import Trajectory, constant, from_points
-from data_pipeline import commands
+from data_pipeline import commands, storage
 from data_pipeline import features as ft
 from data_pipeline.notes import Notes
 from data_pipeline.progress import Progress
@@ -261,7 +261,7 @@ def write(model, fragments: Sequence[Fragment], folder: str, command: str) -> di
   )
   page.bullets(everything or ['No rule is broken.'])
   write_json(os.path.join(folder, 'examples.json'), summary)
-  write_text(os.path.join(folder, 'index.html'), page.render())
+  storage.write_text(os.path.join(folder, 'index.html'), page.render())
   return summary
 
 

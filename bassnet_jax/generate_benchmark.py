@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from absl import flags
 
-from data_pipeline import commands
+from data_pipeline import commands, storage
 
 _RATE = 44_100
 _BLOCK_SECONDS = 30
@@ -130,9 +130,7 @@ def main(defined: flags.FlagValues) -> int:
     direction, aim = AIMS.get(name, ('', 0.0))
     print(f'{name:<36}{value:>10.1f}' + (f'   aim: {direction} {aim:g}' if direction else ''))
   if defined.json:
-    with open(defined.json + '.tmp', 'w') as file:
-      json.dump(figures, file, indent=1)
-    os.replace(defined.json + '.tmp', defined.json)
+    storage.write_json(defined.json, figures)
   return 0
 
 

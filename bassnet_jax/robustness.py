@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from data_pipeline import commands
+from data_pipeline import commands, storage
 
 DATASET = 'bassnet_pop_rock/freedoom'
 
@@ -106,7 +106,7 @@ def _define_flags(define: commands.Define) -> None:
 @commands.with_flags(_define_flags)
 def main(defined: flags.FlagValues) -> int:
   """Measures and writes the table."""
-  from bassnet_jax.evaluation.page import write_json, write_text
+  from bassnet_jax.evaluation.page import write_json
 
   if not defined.checkpoint:
     raise ValueError('give --checkpoint=WORKDIR, the --workdir of a training run')
@@ -114,7 +114,7 @@ def main(defined: flags.FlagValues) -> int:
   found = measure(defined.checkpoint, defined.dataset, defined.split, defined.soundfont, defined.manual_dir, defined.songs, defined.workers)
   os.makedirs(folder, exist_ok=True)  # only now: a checkpoint's folder that isn't there must not come to be
   write_json(os.path.join(folder, 'robustness.json'), found)
-  write_text(os.path.join(folder, 'robustness.md'), text(found))
+  storage.write_text(os.path.join(folder, 'robustness.md'), text(found))
   print(f'{text(found)}\nwritten: {os.path.join(folder, "robustness.md")}, robustness.json', flush=True)
   return 0
 

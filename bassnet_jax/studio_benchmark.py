@@ -21,7 +21,7 @@ import urllib.request
 import numpy as np
 from absl import flags
 
-from data_pipeline import commands
+from data_pipeline import commands, storage
 
 ARGUMENTS = (
   '--headless',
@@ -146,10 +146,7 @@ def main(defined: flags.FlagValues) -> int:
   text = json.dumps(figures, indent=2)
   print(text)
   if defined.json:
-    temporary = f'{defined.json}.tmp'
-    with open(temporary, 'w', encoding='utf-8') as file:
-      file.write(text + '\n')
-    os.replace(temporary, defined.json)
+    storage.write_text(defined.json, text + '\n')
   return 0
 
 

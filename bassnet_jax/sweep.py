@@ -18,7 +18,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from absl import app, flags
 
@@ -243,7 +242,7 @@ def publish(plan: Plan, name: str, seed: int) -> None:
   if os.path.exists(os.path.join(report, planes.FILE)):
     shutil.copyfile(os.path.join(report, planes.FILE), os.path.join(folder, planes.FILE + '.tmp'))
     os.replace(os.path.join(folder, planes.FILE + '.tmp'), os.path.join(folder, planes.FILE))
-  _write_json(os.path.join(folder, results.METRICS_FILE), metrics)
+  storage.write_json(os.path.join(folder, results.METRICS_FILE), metrics)
   failure = os.path.join(folder, results.FAILURE_FILE)
   if os.path.exists(failure):
     os.remove(failure)
@@ -256,14 +255,9 @@ def record_failure(plan: Plan, name: str, seed: int, message: str) -> None:
   for path, word in [*folders, (os.getcwd(), '.'), (os.path.expanduser('~'), '~')]:
     message = message.replace(path, word) if path else message
   os.makedirs(plan.result_folder(name, seed), exist_ok=True)
-  _write_json(os.path.join(plan.result_folder(name, seed), results.FAILURE_FILE), {'message': message, 'command': plan.command(name, seed)})
-
-
-def _write_json(path: str, value: dict[str, Any]) -> None:
-  with open(path + '.tmp', 'w') as file:
-    json.dump(value, file, indent=1)
-    file.write('\n')
-  os.replace(path + '.tmp', path)
+  storage.write_json(
+    os.path.join(plan.result_folder(name, seed), results.FAILURE_FILE), {'message': message, 'command': plan.command(name, seed)}
+  )
 
 
 @commands.plain_errors()

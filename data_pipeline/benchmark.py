@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import sys
 import tempfile
@@ -21,7 +20,7 @@ import soundfile
 import soxr
 import yaml
 
-from data_pipeline import commands, compiler_cache, extraction, parallel, rendering
+from data_pipeline import commands, compiler_cache, extraction, parallel, rendering, storage
 from data_pipeline import features as ft
 from data_pipeline.notes import DRUMS, Notes
 from data_pipeline.song import Source
@@ -171,9 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
       dataclasses.asdict(speed) | {'times_realtime': speed.times_realtime, 'minutes_a_core_minute': speed.minutes_a_core_minute}
       for speed in measured
     ]
-    with open(defined.json + '.tmp', 'w') as file:
-      json.dump(table, file, indent=1)
-    os.replace(defined.json + '.tmp', defined.json)
+    storage.write_json(defined.json, table)
   return 0
 
 
