@@ -6,7 +6,6 @@ Every training figure comes from the same process: `bare` is the step on one bat
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import resource
 import subprocess
@@ -15,9 +14,10 @@ import tempfile
 import time
 from collections.abc import Callable
 
-from absl import app, flags, logging
+from absl import app, flags
 
 from bassnet_jax import memory, op_shares
+from data_pipeline import commands, storage
 
 _EXPERIMENT = flags.DEFINE_string('experiment', 'pr_window64', 'Whose network, batch and data are measured.')
 _DATA_DIR = flags.DEFINE_string('data_dir', 'data', 'Folder of the datasets; what is missing is built there.')
@@ -249,31 +249,25 @@ def _generate(model, audio) -> None:
     generate(model, path, output=os.path.join(folder, 'out'))
 
 
+@commands.plain_errors()
 def main(_) -> None:
   memory.keep_freed()  # for the PyTorch twin too
-  logging.set_verbosity(logging.ERROR)
   import jax
 
   import experiments
   from bassnet_jax import config as configs
   from bassnet_jax.inputs import corpus as corpora
 
-  try:
-    experiment = configs.override(experiments.get(_EXPERIMENT.value), _SET.value)
-    corpus = corpora.open_corpus(experiment.data, _DATA_DIR.value, _MANUAL_DIR.value, tfds_files=True)
-    figures = measure(experiment, corpus, _STEPS.value, _REPEATS.value, _PROFILE.value, _GROWTH.value, _TORCH.value)
-  except (ValueError, OSError, ModuleNotFoundError) as error:
-    print(f'error: {error}', file=sys.stderr)
-    sys.exit(2)
+  experiment = configs.override(experiments.get(_EXPERIMENT.value), _SET.value)
+  corpus = corpora.open_corpus(experiment.data, _DATA_DIR.value, _MANUAL_DIR.value, tfds_files=True)
+  figures = measure(experiment, corpus, _STEPS.value, _REPEATS.value, _PROFILE.value, _GROWTH.value, _TORCH.value)
   print(f'{experiment.name}, batch {experiment.data.batch_size}, window {experiment.data.window}, {jax.devices()[0].device_kind}')
   bare = figures['train.bare.windows_per_second']
   for name, value in figures.items():
     ratio = f'{value / bare:8.2f} x bare' if name.endswith('windows_per_second') else ''
     print(f'{name:<48}{value:>12.2f}{ratio}')
   if _JSON.value:
-    with open(_JSON.value + '.tmp', 'w') as file:
-      json.dump(figures, file, indent=1)
-    os.replace(_JSON.value + '.tmp', _JSON.value)
+    storage.write_json(_JSON.value, figures)
 
 
 if __name__ == '__main__':

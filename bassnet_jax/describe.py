@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from typing import Any
 
 from absl import app, flags
 
 from bassnet_jax import checkpoints
 from bassnet_jax import config as configs
+from data_pipeline import commands
 
 _JSON = flags.DEFINE_bool('json', False, 'Print JSON instead of text.')
 _CREDITS = flags.DEFINE_integer('credits', 20, 'At most so many credits as text; 0: all. JSON always has all.')
@@ -78,15 +78,11 @@ def text(found: dict[str, Any], most_credits: int = 20) -> str:
   return '\n'.join([*lines, *(f'  {line}' for line in changed)])
 
 
+@commands.plain_errors()
 def main(arguments: list[str]) -> None:
   if len(arguments) != 2:
-    print('error: give one checkpoint: python -m bassnet_jax.describe WORKDIR [--json]', file=sys.stderr)
-    sys.exit(2)
-  try:
-    found = describe(arguments[1])
-  except (checkpoints.CheckpointError, configs.ConfigError, OSError) as error:
-    print(f'error: {error}', file=sys.stderr)
-    sys.exit(2)
+    raise ValueError('give one checkpoint: python -m bassnet_jax.describe WORKDIR [--json]')
+  found = describe(arguments[1])
   print(json.dumps(found, indent=1, sort_keys=True) if _JSON.value else text(found, _CREDITS.value))
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Sequence
 
-from absl import flags, logging
+from absl import flags
+
+from data_pipeline import commands
 
 
 def evaluate(
@@ -48,47 +49,21 @@ def evaluate(
   return figures, output or os.path.join(storage.local(checkpoint), 'report')
 
 
-def _define_flags() -> flags.FlagValues:
-  """The command's flags, in a set of their own: other commands of this package use the same names in one process."""
-  defined = flags.FlagValues()
-
-  def define(kind, name, default, text):
-    kind(name, default, text, flag_values=defined)
-
+def _define_flags(define: commands.Define) -> None:
   define(flags.DEFINE_string, 'checkpoint', None, 'workdir of a training run')
   define(flags.DEFINE_bool, 'full', False, 'all test songs, and the plane in 21x21 positions on whole songs')
   define(flags.DEFINE_string, 'data_dir', 'data', 'folder of the datasets; what is missing is built there')
   define(flags.DEFINE_string, 'manual_dir', None, 'your own corpus, for configurations that read one')
   define(flags.DEFINE_string, 'output', None, 'folder of the report (default: WORKDIR/report, or WORKDIR/report_full with --full)')
-  define(flags.DEFINE_bool, 'help', False, 'show this text')
-  return defined
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-  """Runs the command.
-
-  Args:
-    arguments: program name and flags; default: the process's own.
-
-  Returns:
-    Exit code: 0, or 2 for a user's mistake (one line on stderr).
-  """
-  logging.set_verbosity(logging.ERROR)  # orbax tells of every file
-  defined = _define_flags()
-  try:
-    rest = defined(list(sys.argv if arguments is None else arguments))[1:]
-    if defined.help:
-      print(f'{__doc__}\n{defined.get_help()}')
-      return 0
-    if rest or not defined.checkpoint:
-      raise ValueError(f"'{rest[0]}' is not a flag" if rest else 'give --checkpoint=WORKDIR, the --workdir of a training run')
-    _, folder = evaluate(defined.checkpoint, defined.data_dir, defined.full, defined.output, defined.manual_dir)
-    print(f'report: {os.path.join(folder, "index.html")}', flush=True)
-  except (ValueError, flags.Error, OSError, ModuleNotFoundError) as error:
-    if os.environ.get('BASSNET_JAX_TRACEBACK'):
-      raise
-    print(f'error: {error}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
-    return 2
+@commands.with_flags(_define_flags)
+def main(defined: flags.FlagValues) -> int:
+  """Writes the report."""
+  if not defined.checkpoint:
+    raise ValueError('give --checkpoint=WORKDIR, the --workdir of a training run')
+  _, folder = evaluate(defined.checkpoint, defined.data_dir, defined.full, defined.output, defined.manual_dir)
+  print(f'report: {os.path.join(folder, "index.html")}', flush=True)
   return 0
 
 

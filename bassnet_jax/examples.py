@@ -13,12 +13,13 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
-from absl import flags, logging
+from absl import flags
 
 from bassnet_jax.evaluation import failures
 from bassnet_jax.evaluation.failures import Figures
-from bassnet_jax.evaluation.page import Page, write_json, write_text
+from bassnet_jax.evaluation.page import Page, write_json
 from bassnet_jax.trajectory import Trajectory, constant, from_points
+from data_pipeline import commands, storage
 from data_pipeline import features as ft
 from data_pipeline.notes import Notes
 from data_pipeline.progress import Progress
@@ -260,7 +261,7 @@ def write(model, fragments: Sequence[Fragment], folder: str, command: str) -> di
   )
   page.bullets(everything or ['No rule is broken.'])
   write_json(os.path.join(folder, 'examples.json'), summary)
-  write_text(os.path.join(folder, 'index.html'), page.render())
+  storage.write_text(os.path.join(folder, 'index.html'), page.render())
   return summary
 
 
@@ -308,54 +309,28 @@ def _row(title: str, found: Figures) -> tuple[str, ...]:
   return (title, f'{found.density:.1f}', register, *(f'{value:.2f}' for value in shares))
 
 
-def _define_flags() -> flags.FlagValues:
-  """The command's flags, in a set of their own: other commands of this package use the same names in one process."""
-  defined = flags.FlagValues()
-
-  def define(kind, name, default, text):
-    kind(name, default, text, flag_values=defined)
-
+def _define_flags(define: commands.Define) -> None:
   define(flags.DEFINE_string, 'checkpoint', None, 'workdir of a training run')
   define(flags.DEFINE_string, 'dataset', _PUBLISHABLE, 'whose test pieces; they must be free to be published')
   define(flags.DEFINE_string, 'manual_dir', None, 'folder of the corpus, where the dataset needs one')
   define(flags.DEFINE_string, 'output', os.path.join('docs', 'examples'), 'folder of the page')
   define(flags.DEFINE_list, 'pieces', [], 'ids of test pieces (default: the three that differ most)')
-  define(flags.DEFINE_bool, 'help', False, 'show this text')
-  return defined
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-  """Runs the command.
-
-  Args:
-    arguments: program name and flags; default: the process's own.
-
-  Returns:
-    Exit code: 0, or 2 for a user's mistake (one line on stderr).
-  """
+@commands.with_flags(_define_flags)
+def main(defined: flags.FlagValues) -> int:
+  """Writes the page."""
   from bassnet_jax import trained
   from data_pipeline import catalogue
 
-  logging.set_verbosity(logging.ERROR)  # orbax tells of every file
-  defined = _define_flags()
-  try:
-    rest = defined(list(sys.argv if arguments is None else arguments))[1:]
-    if defined.help:
-      print(f'{__doc__}\n{defined.get_help()}')
-      return 0
-    if rest or not defined.checkpoint:
-      raise ExamplesError(f"'{rest[0]}' is not a flag" if rest else 'give --checkpoint=WORKDIR, the --workdir of a training run')
-    model = trained.load(defined.checkpoint)
-    command = 'python -m bassnet_jax.examples --checkpoint=WORKDIR'
-    command += ' --manual_dir=FREEDOOM' if defined.dataset == _PUBLISHABLE else f' --dataset={defined.dataset}'
-    command += f' --pieces={",".join(defined.pieces)}' if defined.pieces else ''
-    write(model, choose(catalogue.source(defined.dataset, defined.manual_dir), defined.pieces), defined.output, command)
-    print(f'examples: {os.path.join(defined.output, "index.html")}', flush=True)
-  except (ValueError, flags.Error, OSError, ModuleNotFoundError) as error:
-    if os.environ.get('BASSNET_JAX_TRACEBACK'):
-      raise
-    print(f'error: {error}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
-    return 2
+  if not defined.checkpoint:
+    raise ExamplesError('give --checkpoint=WORKDIR, the --workdir of a training run')
+  model = trained.load(defined.checkpoint)
+  command = 'python -m bassnet_jax.examples --checkpoint=WORKDIR'
+  command += ' --manual_dir=FREEDOOM' if defined.dataset == _PUBLISHABLE else f' --dataset={defined.dataset}'
+  command += f' --pieces={",".join(defined.pieces)}' if defined.pieces else ''
+  write(model, choose(catalogue.source(defined.dataset, defined.manual_dir), defined.pieces), defined.output, command)
+  print(f'examples: {os.path.join(defined.output, "index.html")}', flush=True)
   return 0
 
 

@@ -7,14 +7,11 @@ import json
 import os
 from typing import Any
 
-from bassnet_jax import checkpoints, trained
 from bassnet_jax import config as configs
-from bassnet_jax import description as descriptions
+from bassnet_jax import trained
 from bassnet_jax.batch import Statistics
-from bassnet_jax.checkpoints import CheckpointError
 from bassnet_jax.config import Experiment
 from bassnet_jax.inputs.corpus import Corpus
-from data_pipeline import features as ft
 from data_pipeline import storage
 
 LEARNING_RATE_SHARE = 0.1
@@ -84,14 +81,5 @@ def load(path: str) -> Origin:
   Raises:
     CheckpointError: there is none, or its features are of another version.
   """
-  params, description, step = checkpoints.load_params(path)
-  if description['features_version'] != ft.VERSION:
-    raise CheckpointError(
-      f'--init_from={path}: trained on features of version {description["features_version"]}; this package makes {ft.VERSION}. '
-      'Begin from a model of this version.'
-    )
-  try:
-    calibration = descriptions.read_calibration(checkpoints.workdir_of(path))
-  except descriptions.DescriptionError as error:
-    raise CheckpointError(f'--init_from={path}: {error}') from error
+  params, description, step, calibration = trained.read(path, 'Begin with --init_from from a model of this version.')
   return Origin(params, description, step, None if calibration is None else json.dumps(calibration))

@@ -5,78 +5,38 @@ Writes out/bass.mid, bass.wav, mix_with_bass.wav, pianoroll.png, notes.json and 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import hashlib
 import os
-import platform
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from absl import flags
 
-import bassnet_jax
 from bassnet_jax import beats as beat_tracking
-from bassnet_jax import decoding, export, generate_settings, packaged, piano_roll, quantise, song_input, sonification, tempo, trajectory
+from bassnet_jax import (
+  decoding,
+  export,
+  generate_settings,
+  generated,
+  hearing,
+  packaged,
+  quantise,
+  song_input,
+  sonification,
+  tempo,
+  trajectory,
+)
 from bassnet_jax.bounce import Bounce
 from bassnet_jax.decoding import Prediction
 from bassnet_jax.generate_settings import EVERYTHING, GenerateError, Settings
-from bassnet_jax.piano_roll import clock, pitch_name
-from bassnet_jax.song_input import LONGEST_SECONDS, Mix
-from bassnet_jax.soundfont import SoundFontError, SoundFontVoice
+from bassnet_jax.generated import Generated
+from bassnet_jax.piano_roll import clock
+from bassnet_jax.soundfont import SoundFontVoice
 from bassnet_jax.tempo import TempoMap
-from bassnet_jax.trajectory import Trajectory
-from data_pipeline import features, storage
+from data_pipeline import commands, storage
 from data_pipeline.notes import Notes
-
-SHORTEST_SECONDS = 0.5
-LARGEST_STYLE_GAP = 1.0  # seconds by which a style's mix and bass may differ in length
-AUDIBLE = 0.1  # level (-54 dB) above which a frame of a style's bass counts
-
-
-@dataclasses.dataclass(frozen=True)
-class Generated:
-  """A bass track and how it was made. A notebook shows it as its piano roll.
-
-  Attributes:
-    notes: the bass line, quantised where that was asked for.
-    played: the same as it was played, before quantisation.
-    bass_audio: [samples] float32, the bass alone at the mix's own scale, of the mix's length; None where audio wasn't asked for.
-    mix_audio: [samples, channels] float32, the mix with the bass, scaled as a whole if it would clip; None likewise.
-    sample_rate: Hz, of both; the first input's.
-    prediction: what the network said.
-    z: [frames, 2] float32, the latent position of every frame.
-    mix_features: [frames, 192] float32, log-compressed magnitudes of the mix, 80 frames a second.
-    beats: [beats] seconds, of the tempo map.
-    tempo_map: of the MIDI file.
-    title: of the picture.
-    settings: everything that settings.json says.
-    files: file name to path; empty without an output folder.
-  """
-
-  notes: Notes
-  played: Notes
-  bass_audio: np.ndarray | None
-  mix_audio: np.ndarray | None
-  sample_rate: int
-  prediction: Prediction
-  z: np.ndarray
-  mix_features: np.ndarray
-  beats: np.ndarray
-  tempo_map: TempoMap
-  title: str
-  settings: dict
-  files: dict[str, str]
-
-  def picture(self, longest: float = piano_roll.LONGEST) -> bytes:
-    """The piano roll over the mix, as the content of a PNG file, of the first `longest` seconds."""
-    beats = self.beats if len(self.beats) else None
-    return piano_roll.draw(self.notes, self.mix_features, beats=beats, title=self.title, longest=longest)
-
-  def _repr_png_(self) -> bytes:
-    return self.picture()
 
 
 def generate(
@@ -147,25 +107,25 @@ def generate(
     except export.OutputError as error:
       raise GenerateError(str(error)) from error
 
-  with _in_plain_words():
+  with hearing.in_plain_words():
     mono, mix = song_input.read(paths)
-  _check_usable(mono, ', '.join(paths))
+  hearing.check_usable(mono, ', '.join(paths))
   if chosen.span[0] >= mix.seconds:
     raise GenerateError(f'The range of seconds begins at {clock(chosen.span[0])}; the input ends at {clock(mix.seconds)}.')
-  report(f'read {", ".join(map(os.path.basename, paths))}: {clock(mix.seconds)}, {_format(mix)}')
+  report(f'read {", ".join(map(os.path.basename, paths))}: {clock(mix.seconds)}, {generated.format_of(mix)}')
   # Before the analysis: the model says which part of the mix it listens to.
   checkpoint = packaged.path() if checkpoint is None else checkpoint
   model = load_model(checkpoint) if isinstance(checkpoint, str | os.PathLike) else checkpoint
   step = time.perf_counter()
-  analysis = _analyse(_heard(model, mono), None, ', '.join(paths))
+  analysis = hearing.analyse(hearing.heard(model, mono), None, ', '.join(paths))
   del mono
   tempos, beats = _tempo(chosen, analysis.mix, mix.seconds)
   measured_bpm = tempos.bpm(mix.seconds)
-  report(f'analysed the mix: {_speed(mix.seconds, step)}; tuning {analysis.tuning:+.0f} cents, {measured_bpm:.1f} beats a minute')
+  report(f'analysed the mix: {generated.speed(mix.seconds, step)}; tuning {analysis.tuning:+.0f} cents, {measured_bpm:.1f} beats a minute')
   threshold = model.onset_threshold if onset_threshold is None else onset_threshold
 
   step = time.perf_counter()
-  position = chosen.position or (_style_position(model, style) if style else trajectory.constant(model.default_z))
+  position = chosen.position or (hearing.style_position(model, style) if style else trajectory.constant(model.default_z))
   z_frames = position.at(len(analysis.mix))
   prediction = model.predict(analysis.mix, z_frames)
   if not all(np.isfinite(part).all() for part in (prediction.bass, prediction.pitch_logits, prediction.onset, prediction.level)):
@@ -173,16 +133,16 @@ def generate(
       'The model predicts values that are no numbers: the checkpoint is damaged, or its training diverged. Give another --checkpoint.'
     )
   line = _line(prediction, threshold, chosen, tempos, mix.seconds)
-  report(f'decoded {len(line.notes)} notes: {_speed(mix.seconds, step)}')
+  report(f'decoded {len(line.notes)} notes: {generated.speed(mix.seconds, step)}')
 
-  title = _title(paths, position)
+  title = generated.title(paths, position)
   row = chosen.rows() | {
-    'inputs': [{'path': os.path.abspath(path), 'sha256': _digest(path)} for path in paths],
+    'inputs': [{'path': os.path.abspath(path), 'sha256': generated.digest(path)} for path in paths],
     'checkpoint': storage.absolute(checkpoint) if isinstance(checkpoint, str | os.PathLike) else None,
     'model': dict(model.describe),
     'z': position.rows(),
     'onset_threshold': float(threshold),
-    'versions': _versions(),
+    'versions': generated.versions(),
   }
   step = time.perf_counter()
   voice = sonification.voice(
@@ -193,8 +153,8 @@ def generate(
     energy = voice.energy()
     voice = SoundFontVoice(line.notes, chosen.instrument, mix.samples, mix.rate, analysis.tuning)
   scratch = None if output is None else export.existing_parent(output)
-  with _in_plain_words(), Bounce(voice, mix, bass_level, energy, scratch) as bounce:
-    report(f'synthesised the bass: {_speed(mix.seconds, step)}')
+  with hearing.in_plain_words(), Bounce(voice, mix, bass_level, energy, scratch) as bounce:
+    report(f'synthesised the bass: {generated.speed(mix.seconds, step)}')
     row['measured'] = {
       'seconds': mix.seconds,
       'sample_rate': mix.rate,
@@ -239,8 +199,8 @@ def generate(
         settings=row,
       )
       made = dataclasses.replace(made, files=files)
-      report(f'wrote {len(files)} files: {_speed(mix.seconds, step)}')
-  _summarise(report, made, started)
+      report(f'wrote {len(files)} files: {generated.speed(mix.seconds, step)}')
+  generated.summarise(report, made, started)
   return made
 
 
@@ -296,123 +256,7 @@ def load_model(path: str):
   return model
 
 
-@contextlib.contextmanager
-def _in_plain_words() -> Iterator[None]:
-  """Errors of audio files and SoundFonts as errors of generation."""
-  from data_pipeline.audio import AudioError
-
-  try:
-    yield
-  except (AudioError, SoundFontError) as error:
-    raise GenerateError(str(error)) from error
-
-
-def _check_usable(mono: np.ndarray, name: str) -> None:
-  from data_pipeline import audio
-
-  with _in_plain_words():
-    audio.check_usable(mono, name, shortest=SHORTEST_SECONDS)
-
-
-def _load(path: str) -> np.ndarray:
-  from data_pipeline import audio
-
-  with _in_plain_words():
-    return audio.load(path, features.SAMPLE_RATE, longest=LONGEST_SECONDS)
-
-
-def _analyse(mix: np.ndarray, bass: np.ndarray | None, name: str):
-  from data_pipeline import front_end
-
-  try:
-    return front_end.analyse(mix, bass)
-  except front_end.SilentMixError as error:
-    raise GenerateError(f'{name}: {error}.') from error
-
-
-def _heard(model, mix: np.ndarray) -> np.ndarray:
-  """What a model listens to: the mix itself, or the harmonic or percussive part of it where it was trained on that alone."""
-  from data_pipeline import separation
-
-  part = separation.part_of(model.describe.get('datasets', ()))
-  return mix if part is None else separation.separate(mix, part)
-
-
-def _style_position(model, style: tuple[str, str]) -> Trajectory:
-  """The mean posterior of another song's mix and bass, over the frames in which that bass sounds."""
-  mix, bass = _load(style[0]), _load(style[1])
-  gap = abs(len(mix) - len(bass)) / features.SAMPLE_RATE
-  if gap > LARGEST_STYLE_GAP:
-    raise GenerateError(
-      f'The style mix {style[0]} and the style bass {style[1]} differ in length by {gap:.1f} s; '
-      f'at most {LARGEST_STYLE_GAP:g} s are allowed. Give the mix without bass and the bass of one song.'
-    )
-  samples = min(len(mix), len(bass))
-  _check_usable(mix[:samples], style[0])
-  _check_usable(bass[:samples], style[1])
-  analysis = _analyse(_heard(model, mix[:samples]), bass[:samples], style[0])
-  mean, _ = model.posterior(analysis.mix, analysis.bass)
-  sounds = features.level_of(bass[:samples] * analysis.gain, len(analysis.mix)) > AUDIBLE
-  if not sounds.any():
-    raise GenerateError(
-      f'{style[1]}: the style bass is silent beside its mix. Give the bass and the mix as they were in the song, at one gain.'
-    )
-  return trajectory.constant(np.clip(np.mean(mean[sounds], axis=0, dtype=np.float64), -trajectory.LARGEST, trajectory.LARGEST))
-
-
-def _format(mix: Mix) -> str:
-  return f'{mix.rate / 1000:g} kHz, {({1: "mono", 2: "stereo"}).get(mix.channels, f"{mix.channels} channels")}'
-
-
-def _speed(seconds: float, started: float) -> str:
-  spent = max(time.perf_counter() - started, 1e-6)
-  return f'{spent:.1f} s, {seconds / spent:.0f} times real time'
-
-
-def _title(paths: Sequence[str], position: Trajectory) -> str:
-  names = ' + '.join(map(os.path.basename, paths))
-  x, y = position.position[0]
-  where = f'z = ({x:.2f}, {y:.2f})' if len(position.time) == 1 else f'z moves over {len(position.time)} points'
-  return f'Bass for {names if len(names) < 60 else names[:57] + "..."},  {where}'
-
-
-def _summarise(report, made: Generated, started: float) -> None:
-  notes, measured = made.notes, made.settings['measured']
-  span = f', {pitch_name(int(notes.pitch.min()))} to {pitch_name(int(notes.pitch.max()))}' if len(notes) else ''
-  report(f'{len(notes)} notes{span}; all together {_speed(measured["seconds"], started)}')
-  if not len(notes):
-    report('no note is above the onset threshold: lower --onset_threshold or move z')
-  if measured.get('notes_left_out_by_quantization'):
-    report(
-      f'{measured["notes_left_out_by_quantization"]} notes shared a line of the {made.settings["quantize"]} grid with a louder one '
-      f'and were left out; {export.PLAYED_MIDI} and {export.NOTES} have all of them'
-    )
-  for name, scale in ((export.BASS, measured['bass_scale']), (export.PREVIEW, measured['preview_scale'])):
-    if scale < 1:
-      report(f'{name} is {-20 * np.log10(scale):.1f} dB quieter as a whole, so that nothing clips')
-  for path in made.files.values():
-    report(f'  {path}')
-
-
-def _digest(path: str) -> str:
-  with open(path, 'rb') as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest()
-
-
-def _versions() -> dict[str, str]:
-  """Versions that decide the result; of packages that aren't imported there is nothing to say."""
-  loaded = {name: sys.modules.get(name) for name in ('numpy', 'scipy', 'librosa', 'soxr', 'jax', 'flax')}
-  found = {name: str(getattr(module, '__version__', 'unknown')) for name, module in loaded.items() if module is not None}
-  return {'bassnet_jax': bassnet_jax.__version__, 'python': platform.python_version(), 'features': features.VERSION, **found}
-
-
-def _define_flags() -> flags.FlagValues:
-  """The command's flags, in a set of their own: other commands of this package use the same names in one process."""
-  defined = flags.FlagValues()
-
-  def define(kind, name, default, text):
-    kind(name, default, text, flag_values=defined)
-
+def _define_flags(define: commands.Define) -> None:
   define(flags.DEFINE_string, 'checkpoint', None, 'workdir of a training run (default: the model that comes with the package)')
   define(flags.DEFINE_multi_string, 'input', [], 'audio file of the mix without bass; repeat it to mix several')
   define(flags.DEFINE_string, 'z', None, "latent position 'x,y', mostly -3 to 3 (default: the model's)")
@@ -433,30 +277,15 @@ def _define_flags() -> flags.FlagValues:
   define(flags.DEFINE_string, 'soundfont', None, 'file (.sf2, .sf3) whose instrument plays the bass')
   define(flags.DEFINE_integer, 'program', None, 'which of its instruments, counted from 0 (default: 33, finger bass)')
   define(flags.DEFINE_bool, 'overwrite', False, 'replace results in the output folder')
-  define(flags.DEFINE_bool, 'help', False, 'show this text')
-  return defined
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-  """Runs the command.
-
-  Args:
-    arguments: program name and flags; default: the process's own.
-
-  Returns:
-    Exit code: 0, or 2 for a user's mistake (one line on stderr), 130 when stopped by Ctrl-C.
-  """
-  defined = _define_flags()
+@commands.with_flags(_define_flags, MemoryError, bare='input')
+def main(defined: flags.FlagValues) -> int:
+  """Writes the bass track into the output folder; 130 when stopped by Ctrl-C."""
+  for name in ('input', 'output'):
+    if not defined[name].value:
+      raise GenerateError(f'--{name} is missing.')
   try:
-    rest = defined(list(sys.argv if arguments is None else arguments))[1:]
-    if defined.help:
-      print(f'{__doc__}\n{defined.get_help()}')
-      return 0
-    if rest:
-      raise GenerateError(f"'{rest[0]}' is not a flag; write --input={rest[0]} for an input.")
-    for name in ('input', 'output'):
-      if not defined[name].value:
-        raise GenerateError(f'--{name} is missing.')
     style = (defined.style_mix, defined.style_bass) if defined.style_mix or defined.style_bass else None
     generate(
       defined.checkpoint,
@@ -481,10 +310,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
       audio=False,
       report=lambda line: print(line, flush=True),
     )
-  except (GenerateError, flags.Error, OSError, MemoryError) as error:
-    text = ' '.join(str(error).split()) or type(error).__name__
-    print(f'generate: {text}', file=sys.stderr)
-    return 2
   except KeyboardInterrupt:
     print('generate: stopped.', file=sys.stderr)
     return 130

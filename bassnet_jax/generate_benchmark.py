@@ -17,6 +17,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from absl import flags
 
+from data_pipeline import commands, storage
+
 _RATE = 44_100
 _BLOCK_SECONDS = 30
 AIMS = {
@@ -113,45 +115,22 @@ def measure(checkpoint: str | None, minutes: Sequence[float], say=print) -> dict
   return figures
 
 
-def _define_flags() -> flags.FlagValues:
-  """The command's flags, in a set of their own: other commands of this package use the same names in one process."""
-  defined = flags.FlagValues()
-  flags.DEFINE_string('checkpoint', None, "workdir of a training run (default: the package's model)", flag_values=defined)
-  flags.DEFINE_list('minutes', ['4', '60'], 'lengths of the songs', flag_values=defined)
-  flags.DEFINE_string('json', None, 'also write the figures to this file', flag_values=defined)
-  flags.DEFINE_bool('help', False, 'show this text', flag_values=defined)
-  return defined
+def _define_flags(define: commands.Define) -> None:
+  define(flags.DEFINE_string, 'checkpoint', None, "workdir of a training run (default: the package's model)")
+  define(flags.DEFINE_list, 'minutes', ['4', '60'], 'lengths of the songs')
+  define(flags.DEFINE_string, 'json', None, 'also write the figures to this file')
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-  """Runs the command.
-
-  Args:
-    arguments: program name and flags; default: the process's own.
-
-  Returns:
-    Exit code: 0, or 2 where something can't be measured (one line on stderr).
-  """
-  defined = _define_flags()
-  try:
-    rest = defined(list(sys.argv if arguments is None else arguments))[1:]
-    if defined.help:
-      print(f'{__doc__}\n{defined.get_help()}')
-      return 0
-    if rest:
-      raise ValueError(f"'{rest[0]}' is not a flag")
-    minutes = [float(length) for length in defined.minutes]
-    figures = measure(defined.checkpoint, minutes)
-  except (ValueError, RuntimeError, flags.Error, OSError) as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 2
+@commands.with_flags(_define_flags, RuntimeError)
+def main(defined: flags.FlagValues) -> int:
+  """Prints the figures."""
+  minutes = [float(length) for length in defined.minutes]
+  figures = measure(defined.checkpoint, minutes)
   for name, value in figures.items():
     direction, aim = AIMS.get(name, ('', 0.0))
     print(f'{name:<36}{value:>10.1f}' + (f'   aim: {direction} {aim:g}' if direction else ''))
   if defined.json:
-    with open(defined.json + '.tmp', 'w') as file:
-      json.dump(figures, file, indent=1)
-    os.replace(defined.json + '.tmp', defined.json)
+    storage.write_json(defined.json, figures)
   return 0
 
 

@@ -17,8 +17,8 @@ import numpy as np
 from absl import flags
 from scipy import ndimage
 
+from data_pipeline import commands, storage
 from data_pipeline import features as ft
-from data_pipeline import storage
 from data_pipeline.progress import Progress
 
 FILE = 'latent_density.json'
@@ -154,37 +154,31 @@ def _feature_files(experiment, data_dir: str, most: int) -> list[str]:
   return [found[i] for i in np.unique(np.linspace(0, len(found) - 1, min(most, len(found))).astype(int))]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-  """Runs the command. Returns its exit code."""
+def _define_flags(define: commands.Define) -> None:
+  define(flags.DEFINE_string, 'workdir', None, 'of the training run')
+  define(flags.DEFINE_string, 'data_dir', None, 'where its dataset lies')
+  define(flags.DEFINE_integer, 'songs', 60, 'at most so many', lower_bound=1)
+
+
+@commands.with_flags(_define_flags)
+def main(defined: flags.FlagValues) -> int:
+  """Writes the density beside the run."""
   from bassnet_jax import trained
 
-  defined = flags.FlagValues()
-  flags.DEFINE_string('workdir', None, 'of the training run', flag_values=defined)
-  flags.DEFINE_string('data_dir', None, 'where its dataset lies', flag_values=defined)
-  flags.DEFINE_integer('songs', 60, 'at most so many', lower_bound=1, flag_values=defined)
-  flags.DEFINE_bool('help', False, 'show this text', flag_values=defined)
-  try:
-    defined(list(sys.argv if arguments is None else arguments))
-    if defined.help:
-      print(f'{__doc__}\n{defined.get_help()}')
-      return 0
-    for name in ('workdir', 'data_dir'):
-      if not defined[name].value:
-        raise DensityError(
-          f'--{name} is missing: give the folder of {"the training run" if name == "workdir" else "the datasets that it was trained on"}.'
-        )
-    model = trained.load(defined.workdir)
-    files = _feature_files(model.experiment, defined.data_dir, defined.songs)
-    counts = measure(model, files)
-    if not counts.any():
+  for name in ('workdir', 'data_dir'):
+    if not defined[name].value:
       raise DensityError(
-        f'{defined.data_dir}: no frame with an audible bass in {len(files)} songs. Give another --data_dir, or more --songs.'
+        f'--{name} is missing: give the folder of {"the training run" if name == "workdir" else "the datasets that it was trained on"}.'
       )
-    print(write(storage.fetch(defined.workdir), counts, len(files)))
-    storage.push(defined.workdir)
-  except (DensityError, flags.Error, trained.CheckpointError, ft.FeatureFileError, storage.StorageError, OSError) as error:
-    print(f'latent_density: {" ".join(str(error).split())}', file=sys.stderr)
-    return 2
+  model = trained.load(defined.workdir)
+  files = _feature_files(model.experiment, defined.data_dir, defined.songs)
+  counts = measure(model, files)
+  if not counts.any():
+    raise DensityError(
+      f'{defined.data_dir}: no frame with an audible bass in {len(files)} songs. Give another --data_dir, or more --songs.'
+    )
+  print(write(storage.fetch(defined.workdir), counts, len(files)))
+  storage.push(defined.workdir)
   return 0
 
 

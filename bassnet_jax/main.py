@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from absl import app, flags, logging
 
 from bassnet_jax import memory
+from data_pipeline import commands
 
 _EXPERIMENT = flags.DEFINE_string('experiment', None, 'Name of an experiment; --list names them.')
 _LIST = flags.DEFINE_bool('list', False, 'Print every experiment and what it is, and stop.')
@@ -52,9 +53,9 @@ def main(_) -> None:
   import experiments
   from bassnet_jax import compilation, distributed, fine_tuning, run_control, train
   from bassnet_jax import config as configs
-  from data_pipeline import file_errors, storage
+  from data_pipeline import storage
 
-  if not os.environ.get('BASSNET_JAX_TRACEBACK'):
+  if not commands.traceback_wanted():
     # tfds and orbax tell of every file, and print tracebacks of errors that they also raise.
     logging.set_verbosity(logging.FATAL)
     standard_logging.getLogger('asyncio').setLevel(standard_logging.CRITICAL)
@@ -63,7 +64,7 @@ def main(_) -> None:
       print(f'{name:<36}{experiments.description(name).splitlines()[0]}')
     return
   # Every error of ours that a user can cause is one of these.
-  user_errors = (ValueError, OSError, ModuleNotFoundError, train.TrainingError, run_control.WorkdirBusyError)
+  user_errors = (*commands.USER_ERRORS, train.TrainingError, run_control.WorkdirBusyError)
   try:
     if not _EXPERIMENT.value:
       raise experiments.UnknownExperimentError(f'give --experiment=NAME; there are: {", ".join(experiments.names())}')
@@ -86,15 +87,11 @@ def main(_) -> None:
     sys.exit(143)
   except jax.errors.JaxRuntimeError as error:
     reason = distributed.runtime_error(error)
-    if reason is None or os.environ.get('BASSNET_JAX_TRACEBACK'):
+    if reason is None:
       raise
-    print(f'error: {reason}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
-    distributed.leave(2)
+    distributed.leave(commands.refuse(error, reason))
   except user_errors as error:
-    if os.environ.get('BASSNET_JAX_TRACEBACK'):
-      raise
-    print(f'error: {file_errors.explain(error)}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
-    distributed.leave(2)
+    distributed.leave(commands.refuse(error))
 
 
 def run(

@@ -96,14 +96,7 @@ def _conductor(tempo_map: TempoMap) -> mido.MidiTrack:
   events = [(tick, 0, mido.MetaMessage('time_signature', numerator=n, denominator=d)) for tick, n, d in tempo_map.signatures]
   changes = zip(tempo_map.ticks.tolist(), tempo_map.tempos.tolist(), strict=True)
   events += [(tick, 1, mido.MetaMessage('set_tempo', tempo=tempo)) for tick, tempo in changes]
-  events.sort(key=lambda event: event[:2])
-  track = mido.MidiTrack([mido.MetaMessage('track_name', name='Tempo')])
-  written_at = 0
-  for tick, _, message in events:
-    track.append(message.copy(time=tick - written_at))
-    written_at = tick
-  track.append(mido.MetaMessage('end_of_track'))
-  return track
+  return _ended(mido.MidiTrack([mido.MetaMessage('track_name', name='Tempo')]), events)
 
 
 def _note_track(notes: Notes, tempo_map: TempoMap, name: str) -> mido.MidiTrack:
@@ -130,9 +123,13 @@ def _note_track(notes: Notes, tempo_map: TempoMap, name: str) -> mido.MidiTrack:
     channel, note = channels[int(notes.program[i])], int(notes.pitch[i])
     events.append((int(begin[i]), 1, mido.Message('note_on', channel=channel, note=note, velocity=int(notes.velocity[i]))))
     events.append((int(end[i]), 0, mido.Message('note_off', channel=channel, note=note, velocity=0)))
-  events.sort(key=lambda event: event[:2])
+  return _ended(track, events)
+
+
+def _ended(track: mido.MidiTrack, events: list[tuple[int, int, mido.Message | mido.MetaMessage]]) -> mido.MidiTrack:
+  """The track with its events (tick, order within the tick, message) and its end; MIDI counts ticks from message to message."""
   written_at = 0
-  for tick, _, message in events:
+  for tick, _, message in sorted(events, key=lambda event: event[:2]):
     track.append(message.copy(time=tick - written_at))
     written_at = tick
   track.append(mido.MetaMessage('end_of_track'))

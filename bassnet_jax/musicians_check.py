@@ -17,6 +17,7 @@ from absl import flags
 from bassnet_jax import decoding, packaged, trajectory
 from bassnet_jax.evaluation import playing
 from bassnet_jax.evaluation.playing import Playing
+from data_pipeline import commands
 from data_pipeline import features as ft
 from data_pipeline.features import Features
 from data_pipeline.notes import Notes
@@ -136,50 +137,25 @@ def draw(checked: Sequence[Checked], folder: str) -> list[str]:
   return paths
 
 
-def _define_flags() -> flags.FlagValues:
-  """The command's flags, in a set of their own: other commands of this package use the same names in one process."""
-  defined = flags.FlagValues()
-
-  def define(kind, name, default, text):
-    kind(name, default, text, flag_values=defined)
-
+def _define_flags(define: commands.Define) -> None:
   define(flags.DEFINE_string, 'checkpoint', None, "workdir of a training run (default: the package's model)")
   define(flags.DEFINE_string, 'dataset', 'bassnet_pop_rock/freedoom', 'whose validation pieces')
   define(flags.DEFINE_string, 'data_dir', 'data', 'folder of the datasets')
   define(flags.DEFINE_list, 'pieces', [], 'ids of validation pieces (default: all)')
   define(flags.DEFINE_multi_string, 'z', list(POSITIONS), "positions 'x,y' beside the chosen one, repeatedly")
   define(flags.DEFINE_string, 'output', None, 'folder for piano rolls')
-  define(flags.DEFINE_bool, 'help', False, 'show this text')
-  return defined
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-  """Runs the command.
+@commands.with_flags(_define_flags)
+def main(defined: flags.FlagValues) -> int:
+  """Prints the table and draws the piano rolls."""
+  from bassnet_jax import trained
 
-  Args:
-    arguments: program name and flags; default: the process's own.
-
-  Returns:
-    Exit code: 0, or 2 for a user's mistake (one line on stderr).
-  """
-  defined = _define_flags()
-  try:
-    rest = defined(list(sys.argv if arguments is None else arguments))[1:]
-    if defined.help:
-      print(f'{__doc__}\n{defined.get_help()}')
-      return 0
-    if rest:
-      raise CheckError(f"'{rest[0]}' is not a flag.")
-    from bassnet_jax import trained
-
-    pieces = pieces_of(defined.dataset, os.path.abspath(defined.data_dir), defined.pieces)
-    checked = check(trained.load(defined.checkpoint or packaged.path()), pieces, defined.z)
-    print(table(checked))
-    if defined.output:
-      print(f'{len(draw(checked, defined.output))} piano rolls: {defined.output}')
-  except (ValueError, flags.Error, OSError) as error:
-    print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
-    return 2
+  pieces = pieces_of(defined.dataset, os.path.abspath(defined.data_dir), defined.pieces)
+  checked = check(trained.load(defined.checkpoint or packaged.path()), pieces, defined.z)
+  print(table(checked))
+  if defined.output:
+    print(f'{len(draw(checked, defined.output))} piano rolls: {defined.output}')
   return 0
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from typing import Any
 
 import numpy as np
-from absl import app, flags, logging
+from absl import app, flags
 
 from bassnet_jax import description
-from data_pipeline import npz_file, storage
+from data_pipeline import commands, npz_file, storage
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'weights')
 DEFAULT = 'short'
@@ -117,15 +116,11 @@ def pack(checkpoint: str, name: str) -> str:
   return folder
 
 
+@commands.plain_errors()
 def main(_) -> None:
-  logging.set_verbosity(logging.ERROR)  # orbax tells of every file
-  try:
-    if not _CHECKPOINT.value:
-      raise ValueError('give --checkpoint=WORKDIR, the --workdir of a training run')
-    folder = pack(storage.absolute(_CHECKPOINT.value), _NAME.value)
-  except (ValueError, OSError) as error:
-    print(f'error: {error}', file=sys.stderr)
-    sys.exit(2)
+  if not _CHECKPOINT.value:
+    raise ValueError('give --checkpoint=WORKDIR, the --workdir of a training run')
+  folder = pack(storage.absolute(_CHECKPOINT.value), _NAME.value)
   size = sum(os.path.getsize(os.path.join(folder, file)) for file in os.listdir(folder))
   print(f'packaged: {folder}, {size / 1e6:.1f} MB')
 

@@ -11,7 +11,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from absl import flags, logging
+from absl import flags
+
+from data_pipeline import commands, storage
 
 DATASET = 'bassnet_pop_rock/freedoom'
 
@@ -90,58 +92,30 @@ def text(found: dict) -> str:
   )
 
 
-def _define_flags() -> flags.FlagValues:
-  """The command's flags, in a set of their own: other commands of this package use the same names in one process."""
-  defined = flags.FlagValues()
-
-  def define(kind, name, default, text):
-    kind(name, default, text, flag_values=defined)
-
+def _define_flags(define: commands.Define) -> None:
   define(flags.DEFINE_list, 'checkpoint', [], 'workdirs of training runs, separated by commas')
   define(flags.DEFINE_string, 'dataset', DATASET, 'whose pieces')
-  flags.DEFINE_enum('split', 'test', ['train', 'validation', 'test'], 'which of them', flag_values=defined)
+  define(flags.DEFINE_enum, 'split', 'test', ['train', 'validation', 'test'], 'which of them')
   define(flags.DEFINE_string, 'soundfont', None, 'a General MIDI .sf2 that training never used; without it, only mastering is measured')
   define(flags.DEFINE_string, 'manual_dir', None, 'folder of the corpus, where the dataset needs one')
   define(flags.DEFINE_integer, 'songs', 0, 'at most so many pieces; 0: all')
   define(flags.DEFINE_integer, 'workers', None, 'processes; default: one a core')
   define(flags.DEFINE_string, 'output', None, 'folder of robustness.md and robustness.json (default: WORKDIR/robustness of the first)')
-  define(flags.DEFINE_bool, 'help', False, 'show this text')
-  return defined
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-  """Runs the command.
+@commands.with_flags(_define_flags)
+def main(defined: flags.FlagValues) -> int:
+  """Measures and writes the table."""
+  from bassnet_jax.evaluation.page import write_json
 
-  Args:
-    arguments: program name and flags; default: the process's own.
-
-  Returns:
-    Exit code: 0, or 2 for a user's mistake (one line on stderr).
-  """
-  from bassnet_jax.evaluation.page import write_json, write_text
-
-  logging.set_verbosity(logging.ERROR)  # orbax tells of every file
-  defined = _define_flags()
-  try:
-    rest = defined(list(sys.argv if arguments is None else arguments))[1:]
-    if defined.help:
-      print(f'{__doc__}\n{defined.get_help()}')
-      return 0
-    if rest or not defined.checkpoint:
-      raise ValueError(f"'{rest[0]}' is not a flag" if rest else 'give --checkpoint=WORKDIR, the --workdir of a training run')
-    folder = defined.output or os.path.join(defined.checkpoint[0], 'robustness')
-    found = measure(
-      defined.checkpoint, defined.dataset, defined.split, defined.soundfont, defined.manual_dir, defined.songs, defined.workers
-    )
-    os.makedirs(folder, exist_ok=True)  # only now: a checkpoint's folder that isn't there must not come to be
-    write_json(os.path.join(folder, 'robustness.json'), found)
-    write_text(os.path.join(folder, 'robustness.md'), text(found))
-    print(f'{text(found)}\nwritten: {os.path.join(folder, "robustness.md")}, robustness.json', flush=True)
-  except (ValueError, flags.Error, OSError, ModuleNotFoundError) as error:
-    if os.environ.get('BASSNET_JAX_TRACEBACK'):
-      raise
-    print(f'error: {error}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
-    return 2
+  if not defined.checkpoint:
+    raise ValueError('give --checkpoint=WORKDIR, the --workdir of a training run')
+  folder = defined.output or os.path.join(defined.checkpoint[0], 'robustness')
+  found = measure(defined.checkpoint, defined.dataset, defined.split, defined.soundfont, defined.manual_dir, defined.songs, defined.workers)
+  os.makedirs(folder, exist_ok=True)  # only now: a checkpoint's folder that isn't there must not come to be
+  write_json(os.path.join(folder, 'robustness.json'), found)
+  storage.write_text(os.path.join(folder, 'robustness.md'), text(found))
+  print(f'{text(found)}\nwritten: {os.path.join(folder, "robustness.md")}, robustness.json', flush=True)
   return 0
 
 

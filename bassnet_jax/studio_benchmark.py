@@ -17,10 +17,11 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Sequence
 
 import numpy as np
 from absl import flags
+
+from data_pipeline import commands, storage
 
 ARGUMENTS = (
   '--headless',
@@ -128,29 +129,24 @@ def measure(checkpoint: str | None, seconds: float, drag_seconds: float, chromiu
   }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-  """Runs the command. Returns its exit code."""
-  defined = flags.FlagValues()
-  flags.DEFINE_string('checkpoint', None, 'trained model (default: the one that comes with the package)', flag_values=defined)
-  flags.DEFINE_float('seconds', 240.0, 'length of the song', lower_bound=10, upper_bound=1200, flag_values=defined)
-  flags.DEFINE_float('drag_seconds', 10.0, 'how long the dot is dragged', lower_bound=1, upper_bound=120, flag_values=defined)
-  flags.DEFINE_string('chromium', shutil.which('chromium'), 'the browser', flag_values=defined)
-  flags.DEFINE_string('json', None, 'file for the figures', flag_values=defined)
-  try:
-    defined(list(sys.argv if arguments is None else arguments))
-    if not defined.chromium:
-      raise BenchmarkError('Chromium is missing: apt-get install chromium, or give its path with --chromium.')
-    figures = measure(defined.checkpoint, defined.seconds, defined.drag_seconds, defined.chromium)
-    text = json.dumps(figures, indent=2)
-    print(text)
-    if defined.json:
-      temporary = f'{defined.json}.tmp'
-      with open(temporary, 'w', encoding='utf-8') as file:
-        file.write(text + '\n')
-      os.replace(temporary, defined.json)
-  except (BenchmarkError, flags.Error, OSError) as error:
-    print(f'studio_benchmark: {" ".join(str(error).split())}', file=sys.stderr)
-    return 2
+def _define_flags(define: commands.Define) -> None:
+  define(flags.DEFINE_string, 'checkpoint', None, 'trained model (default: the one that comes with the package)')
+  define(flags.DEFINE_float, 'seconds', 240.0, 'length of the song', lower_bound=10, upper_bound=1200)
+  define(flags.DEFINE_float, 'drag_seconds', 10.0, 'how long the dot is dragged', lower_bound=1, upper_bound=120)
+  define(flags.DEFINE_string, 'chromium', shutil.which('chromium'), 'the browser')
+  define(flags.DEFINE_string, 'json', None, 'file for the figures')
+
+
+@commands.with_flags(_define_flags, BenchmarkError)
+def main(defined: flags.FlagValues) -> int:
+  """Prints the figures."""
+  if not defined.chromium:
+    raise BenchmarkError('Chromium is missing: apt-get install chromium, or give its path with --chromium.')
+  figures = measure(defined.checkpoint, defined.seconds, defined.drag_seconds, defined.chromium)
+  text = json.dumps(figures, indent=2)
+  print(text)
+  if defined.json:
+    storage.write_text(defined.json, text + '\n')
   return 0
 
 

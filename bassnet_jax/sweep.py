@@ -18,13 +18,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from absl import app, flags, logging
+from absl import app, flags
 
 from bassnet_jax import config as configs
 from bassnet_jax.evaluation import planes, results
-from data_pipeline import storage
+from data_pipeline import commands, storage
 from data_pipeline.progress import clock
 
 INTERRUPTED = 143
@@ -243,7 +242,7 @@ def publish(plan: Plan, name: str, seed: int) -> None:
   if os.path.exists(os.path.join(report, planes.FILE)):
     shutil.copyfile(os.path.join(report, planes.FILE), os.path.join(folder, planes.FILE + '.tmp'))
     os.replace(os.path.join(folder, planes.FILE + '.tmp'), os.path.join(folder, planes.FILE))
-  _write_json(os.path.join(folder, results.METRICS_FILE), metrics)
+  storage.write_json(os.path.join(folder, results.METRICS_FILE), metrics)
   failure = os.path.join(folder, results.FAILURE_FILE)
   if os.path.exists(failure):
     os.remove(failure)
@@ -256,22 +255,17 @@ def record_failure(plan: Plan, name: str, seed: int, message: str) -> None:
   for path, word in [*folders, (os.getcwd(), '.'), (os.path.expanduser('~'), '~')]:
     message = message.replace(path, word) if path else message
   os.makedirs(plan.result_folder(name, seed), exist_ok=True)
-  _write_json(os.path.join(plan.result_folder(name, seed), results.FAILURE_FILE), {'message': message, 'command': plan.command(name, seed)})
+  storage.write_json(
+    os.path.join(plan.result_folder(name, seed), results.FAILURE_FILE), {'message': message, 'command': plan.command(name, seed)}
+  )
 
 
-def _write_json(path: str, value: dict[str, Any]) -> None:
-  with open(path + '.tmp', 'w') as file:
-    json.dump(value, file, indent=1)
-    file.write('\n')
-  os.replace(path + '.tmp', path)
-
-
+@commands.plain_errors()
 def main(_) -> None:
   """Flags in, exit code out: 0 if every run has its result, 1 if one failed, 2 for a user's mistake, 143 if interrupted."""
   import experiments
   from bassnet_jax.evaluation import results_page
 
-  logging.set_verbosity(logging.ERROR)
   kept = os.path.abspath(_RESULTS.value)
   failed: list[tuple[str, int]] = []
   try:
@@ -291,11 +285,6 @@ def main(_) -> None:
   except (SweepInterrupted, KeyboardInterrupt) as error:
     print(str(error) or 'the sweep was stopped between two runs. The same command goes on.', file=sys.stderr)
     sys.exit(INTERRUPTED)
-  except (ValueError, OSError) as error:
-    if os.environ.get('BASSNET_JAX_TRACEBACK'):
-      raise
-    print(f'error: {error}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
-    sys.exit(2)
   if failed:
     print(f'{len(failed)} runs failed: ' + ', '.join(f'{name} seed {seed}' for name, seed in failed), file=sys.stderr)
     sys.exit(1)

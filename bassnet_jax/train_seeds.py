@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from absl import app, flags, logging
+from absl import app, flags
 from jax.sharding import NamedSharding, PartitionSpec
 
 from bassnet_jax import config as configs
@@ -31,7 +31,7 @@ from bassnet_jax.evaluation.results import DIVERGED_FILE
 from bassnet_jax.inputs import resident
 from bassnet_jax.inputs.corpus import Corpus
 from bassnet_jax.train import TrainState
-from data_pipeline import file_errors, storage
+from data_pipeline import commands, storage
 from data_pipeline.progress import Progress
 
 
@@ -274,14 +274,13 @@ def _norms(params: Any) -> jax.Array:
   return jax.vmap(optax.tree.norm)(params)
 
 
+@commands.plain_errors(train.TrainingError, run_control.WorkdirBusyError)
 def main(_) -> None:
   """Flags in, exit code out: 0, 1 if a seed diverged, 2 for a user's mistake, 143 if interrupted."""
   memory.keep_freed()
   import experiments
   from bassnet_jax.inputs import corpus as corpora
 
-  logging.set_verbosity(logging.ERROR)
-  user_errors = (ValueError, OSError, ModuleNotFoundError, train.TrainingError, run_control.WorkdirBusyError)
   try:
     if not _EXPERIMENT.value:
       raise experiments.UnknownExperimentError(f'give --experiment=NAME; there are: {", ".join(experiments.names())}')
@@ -292,11 +291,6 @@ def main(_) -> None:
   except train.Interrupted as error:
     print(error, file=sys.stderr)
     sys.exit(143)
-  except user_errors as error:
-    if os.environ.get('BASSNET_JAX_TRACEBACK'):
-      raise
-    print(f'error: {file_errors.explain(error)}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
-    sys.exit(2)
   if failed:
     print(f'error: seeds {", ".join(map(str, failed))} diverged; the others are trained', file=sys.stderr)
     sys.exit(1)

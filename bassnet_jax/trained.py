@@ -237,17 +237,25 @@ def load(path: str) -> TrainedModel:
   Raises:
     CheckpointError: there is none, or its features are of another version.
   """
+  return TrainedModel(*read(path, 'Train anew, or install that version.'))
+
+
+def read(path: str, advice: str) -> tuple[Any, dict[str, Any], int, dict[str, Any] | None]:
+  """Parameters, description and step of the newest checkpoint, and the calibration beside it, or None.
+
+  Raises:
+    CheckpointError: there is none, or its features are of another version; `advice` says what to do then.
+  """
   params, description, step = checkpoints.load_params(path)
   if description['features_version'] != ft.VERSION:
     raise CheckpointError(
-      f'{path}: trained on features of version {description["features_version"]}; this package makes {ft.VERSION}. '
-      'Train anew, or install that version.'
+      f'{path}: trained on features of version {description["features_version"]}; this package makes {ft.VERSION}. {advice}'
     )
   try:
     calibration = descriptions.read_calibration(checkpoints.workdir_of(path))
   except descriptions.DescriptionError as error:
     raise CheckpointError(str(error)) from error
-  return TrainedModel(params, description, step, calibration)
+  return params, description, step, calibration
 
 
 __all__ = ['CheckpointError', 'MixCode', 'TrainedModel', 'load']

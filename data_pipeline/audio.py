@@ -176,25 +176,11 @@ def save_wav_blocks(path: str | os.PathLike, parts: Iterable[np.ndarray], rate: 
   Raises:
     AudioError: as `save_wav`, and whatever making the parts raises.
   """
-  temporary = None
-  try:
-    handle, temporary = tempfile.mkstemp(prefix='.', suffix='.wav.tmp', dir=os.path.dirname(os.path.abspath(path)))
-    os.close(handle)
-    with soundfile.SoundFile(temporary, 'w', rate, channels, subtype='PCM_16', format='WAV') as file:
-      for part in parts:
-        if not np.isfinite(part).all():
-          raise AudioError(f'{path}: not written, samples are no numbers (NaN or infinite)')
-        file.write(np.clip(part, -1, 1))
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
-  except (OSError, soundfile.LibsndfileError, AssertionError) as error:  # soundfile asserts that all was written: a full disk.
-    raise AudioError(
-      f"{path}: can't be written ({str(error) or 'the disk may be full'}). Is there such a folder, and room in it?"
-    ) from error
-  finally:
-    if temporary is not None:
-      with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary)
+  with _renamed(path) as temporary, soundfile.SoundFile(temporary, 'w', rate, channels, subtype='PCM_16', format='WAV') as file:
+    for part in parts:
+      if not np.isfinite(part).all():
+        raise AudioError(f'{path}: not written, samples are no numbers (NaN or infinite)')
+      file.write(np.clip(part, -1, 1))
 
 
 def save_wav(path: str | os.PathLike, audio: np.ndarray, rate: int, subtype: Literal['PCM_16', 'FLOAT'] = 'PCM_16') -> None:
@@ -212,12 +198,18 @@ def save_wav(path: str | os.PathLike, audio: np.ndarray, rate: int, subtype: Lit
   audio = np.asarray(audio, dtype=np.float32)
   if not np.isfinite(audio).all():
     raise AudioError(f'{path}: not written, {int((~np.isfinite(audio)).sum())} samples are no numbers (NaN or infinite)')
-  folder = os.path.dirname(os.path.abspath(path))
+  with _renamed(path) as temporary:
+    soundfile.write(temporary, np.clip(audio, -1, 1) if subtype == 'PCM_16' else audio, rate, subtype=subtype, format='WAV')
+
+
+@contextlib.contextmanager
+def _renamed(path: str | os.PathLike) -> Iterator[str]:
+  """A temporary name beside `path`, which is renamed to it at the end, or removed. Raises AudioError: it can't be written."""
   temporary = None
   try:
-    handle, temporary = tempfile.mkstemp(prefix='.', suffix='.wav.tmp', dir=folder)
+    handle, temporary = tempfile.mkstemp(prefix='.', suffix='.wav.tmp', dir=os.path.dirname(os.path.abspath(path)))
     os.close(handle)
-    soundfile.write(temporary, np.clip(audio, -1, 1) if subtype == 'PCM_16' else audio, rate, subtype=subtype, format='WAV')
+    yield temporary
     os.chmod(temporary, 0o644)
     os.replace(temporary, path)
   except (OSError, soundfile.LibsndfileError, AssertionError) as error:  # soundfile asserts that all was written: a full disk.

@@ -17,6 +17,7 @@ import time
 import numpy as np
 import soxr
 
+from data_pipeline import commands
 from data_pipeline.features import FRAME_RATE, HOP, LEVEL_FLOOR_DB, LOWEST_PITCH, NO_PITCH, SAMPLE_RATE, UNLABELLED, into_range, level_of
 from data_pipeline.notes import Notes
 
@@ -244,6 +245,7 @@ def measure(bass: np.ndarray, notes: Notes) -> Accuracy:
   )
 
 
+@commands.plain_errors()
 def main(arguments: list[str] | None = None) -> int:
   """Prints the table of `measure` over pieces of Freedoom: the first usable ones, in the order of their ids."""
   from data_pipeline.song import SkipSong
@@ -258,11 +260,7 @@ def main(arguments: list[str] | None = None) -> int:
   parser.add_argument('--seconds', type=float, default=60.0, help='how much of each, from its first bass note on')
   flags = parser.parse_args(arguments)
   source = Freedoom(flags.folder)
-  try:
-    keys = source.songs()
-  except ValueError as error:
-    print(error, file=sys.stderr)
-    return 1
+  keys = source.songs()
   targets_from_audio(np.random.default_rng(0).normal(size=SAMPLE_RATE).astype(np.float32), FRAME_RATE)  # librosa compiles on first use
   names = [field.name for field in dataclasses.fields(Accuracy)]
   print('piece'.ljust(12) + ''.join(name.rjust(15) for name in names))

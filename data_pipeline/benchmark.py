@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import sys
 import tempfile
@@ -21,7 +20,7 @@ import soundfile
 import soxr
 import yaml
 
-from data_pipeline import compiler_cache, extraction, parallel, rendering
+from data_pipeline import commands, compiler_cache, extraction, parallel, rendering, storage
 from data_pipeline import features as ft
 from data_pipeline.notes import DRUMS, Notes
 from data_pipeline.song import Source
@@ -157,6 +156,7 @@ def run(songs: int, seconds: float, workers: int, report=print) -> list[Speed]:
   return measured
 
 
+@commands.plain_errors()
 def main(arguments: list[str] | None = None) -> int:
   parser = argparse.ArgumentParser(prog='python -m data_pipeline.benchmark', description=__doc__.splitlines()[0])
   parser.add_argument('--songs', type=int, default=24, help='of each corpus')
@@ -164,19 +164,13 @@ def main(arguments: list[str] | None = None) -> int:
   parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes; default: one a core')
   parser.add_argument('--json', help='file to write the figures to as well')
   defined = parser.parse_args(arguments)
-  try:
-    measured = run(defined.songs, defined.seconds, defined.workers, lambda line: print(line, flush=True))
-  except (ValueError, OSError, ModuleNotFoundError) as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 2
+  measured = run(defined.songs, defined.seconds, defined.workers, lambda line: print(line, flush=True))
   if defined.json:
     table = [
       dataclasses.asdict(speed) | {'times_realtime': speed.times_realtime, 'minutes_a_core_minute': speed.minutes_a_core_minute}
       for speed in measured
     ]
-    with open(defined.json + '.tmp', 'w') as file:
-      json.dump(table, file, indent=1)
-    os.replace(defined.json + '.tmp', defined.json)
+    storage.write_json(defined.json, table)
   return 0
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from absl import app, flags
 
-from data_pipeline import catalogue, extraction, file_errors, source_options, storage, survey
+from data_pipeline import catalogue, commands, extraction, source_options, storage, survey
 
 
 def is_built(name: str, data_dir: str, tfds_files: bool = True) -> bool:
@@ -170,18 +170,15 @@ def _beam_options(text: str | None) -> list[str] | None:
   return None if text is None else [f'--{option.strip()}' for option in text.split(',') if option.strip()]
 
 
+@commands.plain_errors()
 def main(_) -> None:
-  try:
-    name = f'{_DATASET.value}/{_CONFIG.value}'
-    if _DRY_RUN.value:
-      dry_run(name, storage.absolute(_DATA_DIR.value), _MANUAL_DIR.value, _WORKERS.value, _SOURCE_SET.value)
-      return
-    storage.check(_DATA_DIR.value)
-    data_dir, beam = storage.absolute(_DATA_DIR.value), _beam_options(_BEAM.value)
-    summary = build(name, data_dir, _MANUAL_DIR.value, _WORKERS.value, _TFDS.value, beam, _SOURCE_SET.value)
-  except (ValueError, FileNotFoundError, ModuleNotFoundError, OSError) as error:
-    print(f'error: {file_errors.explain(error)}', file=sys.stderr)
-    sys.exit(2)
+  name = f'{_DATASET.value}/{_CONFIG.value}'
+  if _DRY_RUN.value:
+    dry_run(name, storage.absolute(_DATA_DIR.value), _MANUAL_DIR.value, _WORKERS.value, _SOURCE_SET.value)
+    return
+  storage.check(_DATA_DIR.value)
+  data_dir, beam = storage.absolute(_DATA_DIR.value), _beam_options(_BEAM.value)
+  summary = build(name, data_dir, _MANUAL_DIR.value, _WORKERS.value, _TFDS.value, beam, _SOURCE_SET.value)
   print(summary.table())
   print(f'built: {tfds_folder(name, storage.absolute(_DATA_DIR.value))}')
 

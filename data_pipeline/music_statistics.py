@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import scipy.stats
 
-from data_pipeline import catalogue, extraction
+from data_pipeline import catalogue, commands, extraction
 from data_pipeline import features as ft
 from data_pipeline.notes import KICK_KEYS, Notes
 
@@ -236,19 +236,16 @@ def table(rows: list[Row], left: str, right: str) -> str:
   return '\n'.join(lines)
 
 
+@commands.plain_errors()
 def main(arguments: list[str] | None = None) -> int:
   parser = argparse.ArgumentParser(prog='python -m data_pipeline.music_statistics', description=__doc__.splitlines()[0])
   parser.add_argument('--data_dir', default='data', help='folder of the datasets')
   parser.add_argument('--left', default='bassnet_pop_rock/open', help='one dataset')
   parser.add_argument('--right', default='bassnet_pop_rock/freedoom', help='the other')
   defined = parser.parse_args(arguments)
-  try:
-    right = list(pieces(defined.right, os.path.abspath(defined.data_dir)))  # first: it may not be there
-    left = list(pieces(defined.left, os.path.abspath(defined.data_dir)))
-    rows = compare(left, right)
-  except (ValueError, FileNotFoundError) as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 2
+  right = list(pieces(defined.right, os.path.abspath(defined.data_dir)))  # first: it may not be there
+  left = list(pieces(defined.left, os.path.abspath(defined.data_dir)))
+  rows = compare(left, right)
   print(f'training songs: {len(left)} of {defined.left}, {len(right)} of {defined.right}')
   print(table(rows, defined.left.partition('/')[2], defined.right.partition('/')[2]))
   return 0

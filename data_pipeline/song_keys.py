@@ -67,6 +67,12 @@ def song_keys(relatives: list[str]) -> list[SongKey]:
   return keys
 
 
+def places_below(folder: str, relatives: list[str]) -> dict[SongKey, str]:
+  """Key -> place of the songs with these paths relative to `folder`, sorted by path; keys as `song_keys` gives them."""
+  relatives = sorted(relatives)
+  return {key: os.path.join(folder, relative) for key, relative in zip(song_keys(relatives), relatives, strict=True)}
+
+
 def licence_and_credit(folder: str, root: str) -> tuple[str, str]:
   """What licence.txt and credit.txt say, in `folder` or the nearest folder above it up to `root`; `UNKNOWN` where there is none."""
   return _nearest(folder, root, _LICENCE_FILES) or UNKNOWN, _nearest(folder, root, _CREDIT_FILES) or UNKNOWN

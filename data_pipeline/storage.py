@@ -7,6 +7,7 @@ grow and are renamed, which buckets don't have: it is written into a folder on t
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections.abc import Iterator
 from typing import IO, Any
@@ -118,6 +119,11 @@ def write_text(path: str, text: str) -> None:
   with open(path + '.tmp', 'w', encoding='utf-8') as file:
     file.write(text)
   os.replace(path + '.tmp', path)
+
+
+def write_json(path: str, values: Any) -> None:
+  """`write_text` of plain values as indented JSON."""
+  write_text(path, json.dumps(values, indent=1) + '\n')
 
 
 def write_bytes(path: str, content: bytes) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import experiments
-from bassnet_jax import generate
+from bassnet_jax import hearing
 from data_pipeline import catalogue, separation
 from data_pipeline.notes import DRUMS, Notes
 from data_pipeline.song import Song, SongKey
@@ -86,4 +86,4 @@ def test_a_model_of_a_part_is_given_that_part():
   mix = chord(2) + hits(2)
   for name, expected in (('open_perc', separation.separate(mix, 'perc')), ('open', mix)):
     model = types.SimpleNamespace(describe={'datasets': [f'bassnet_pop_rock/{name}']})
-    np.testing.assert_array_equal(generate._heard(model, mix), expected)
+    np.testing.assert_array_equal(hearing.heard(model, mix), expected)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import html
 import json
-import os
 import re
 from collections.abc import Sequence
 from typing import Any
+
+from data_pipeline import storage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,15 +52,8 @@ class Page:
     )
 
 
-def write_text(path: str, text: str) -> None:
-  """Writes a file under a temporary name, then renames it."""
-  with open(path + '.tmp', 'w', encoding='utf-8') as file:
-    file.write(text)
-  os.replace(path + '.tmp', path)
-
-
 def write_json(path: str, values: Any) -> None:
   """Writes plain values, a list of numbers on one line: maps of a plane stay readable and small."""
   text = json.dumps(values, indent=1)
   text = re.sub(r'\[\s+([^][{}"]*?)\s+\]', lambda found: '[' + re.sub(r'\s*\n\s*', ' ', found.group(1)) + ']', text)
-  write_text(path, text + '\n')
+  storage.write_text(path, text + '\n')

@@ -13,7 +13,7 @@ from bassnet_jax import latent_density, scalar_log, trained
 from bassnet_jax.config import Experiment
 from bassnet_jax.evaluation import artificial, music_report, planes, plots
 from bassnet_jax.evaluation.evaluated import Evaluated
-from bassnet_jax.evaluation.page import Page, write_json, write_text
+from bassnet_jax.evaluation.page import Page, write_json
 from bassnet_jax.evaluation.tables import load_songs, with_interval
 from bassnet_jax.inputs.corpus import Corpus
 from bassnet_jax.trained import TrainedModel
@@ -73,7 +73,7 @@ def write(
     page.picture('training.png', 'Every number that training logged, against the step.')
   page.text('All figures: metrics.json beside this page.')
   write_json(os.path.join(folder, 'metrics.json'), figures)
-  write_text(os.path.join(folder, 'index.html'), page.render())
+  storage.write_text(os.path.join(folder, 'index.html'), page.render())
   storage.push(bucket)
   return figures
 
@@ -180,4 +180,4 @@ def pattern_names(dataset: str, patterns: int) -> list[str]:
 def _calibrate(workdir: str, z: np.ndarray, threshold: float) -> None:
   """What `trained.load` takes as defaults of the model."""
   values = {'default_z': [float(value) for value in z], 'onset_threshold': float(threshold)}
-  write_text(os.path.join(workdir, trained.CALIBRATION_FILE), json.dumps(values))
+  storage.write_text(os.path.join(workdir, trained.CALIBRATION_FILE), json.dumps(values))

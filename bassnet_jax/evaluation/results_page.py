@@ -11,6 +11,7 @@ import numpy as np
 
 from bassnet_jax.evaluation import results, results_plots
 from bassnet_jax.evaluation.results import DEFAULT_VARIANT, Conditions, Estimate, Failure, Row
+from data_pipeline import storage
 
 SETS = {
   'a1': 'harmony',
@@ -93,9 +94,7 @@ def write(root: str, described: Mapping[str, str]) -> str:
   for name in os.listdir(figures) if os.path.isdir(figures) else []:
     if name.endswith('.png') and name not in page.pictures:
       os.remove(os.path.join(figures, name))  # of an earlier page
-  with open(path + '.tmp', 'w') as file:
-    file.write('\n'.join(page.lines).rstrip() + '\n')
-  os.replace(path + '.tmp', path)
+  storage.write_text(path, '\n'.join(page.lines).rstrip() + '\n')
   return path
 
 

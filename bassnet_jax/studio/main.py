@@ -6,26 +6,21 @@ import errno
 import os
 import secrets
 import socket
-import sys
 from collections.abc import Sequence
 
 from absl import flags
 
 from bassnet_jax.studio import models
 from bassnet_jax.studio.limits import StudioError
+from data_pipeline import commands
 
 PORT = 8020
 
 
-def _define_flags() -> flags.FlagValues:
-  defined = flags.FlagValues()
-  flags.DEFINE_multi_string('checkpoint', [], 'trained model; several can be chosen from in the page', flag_values=defined)
-  flags.DEFINE_integer('port', PORT, 'port; 0 takes a free one', lower_bound=0, upper_bound=65535, flag_values=defined)
-  flags.DEFINE_string(
-    'host', '127.0.0.1', 'address to serve; others than this computer need the token that is printed', flag_values=defined
-  )
-  flags.DEFINE_bool('help', False, 'show this text', flag_values=defined)
-  return defined
+def _define_flags(define: commands.Define) -> None:
+  define(flags.DEFINE_multi_string, 'checkpoint', [], 'trained model; several can be chosen from in the page')
+  define(flags.DEFINE_integer, 'port', PORT, 'port; 0 takes a free one', lower_bound=0, upper_bound=65535)
+  define(flags.DEFINE_string, 'host', '127.0.0.1', 'address to serve; others than this computer need the token that is printed')
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -69,21 +64,12 @@ def serve(checkpoints: Sequence[str], host: str, port: int) -> None:
     guard.studio.store.close()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-  """Runs the command. Returns its exit code."""
+@commands.with_flags(_define_flags, StudioError, bare='checkpoint')
+def main(defined: flags.FlagValues) -> int:
+  """Serves until Ctrl-C."""
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-  defined = _define_flags()
   try:
-    rest = defined(list(sys.argv if arguments is None else arguments))[1:]
-    if defined.help:
-      print(f'{__doc__}\n{defined.get_help()}')
-      return 0
-    if rest:
-      raise StudioError(f"'{rest[0]}' is not a flag; write --checkpoint={rest[0]} for a model.")
     serve(defined.checkpoint, defined.host, defined.port)
-  except (StudioError, flags.Error) as error:
-    print(f'studio: {" ".join(str(error).split())}', file=sys.stderr)
-    return 2
   except KeyboardInterrupt:
     return 0
   return 0

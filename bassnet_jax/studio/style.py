@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bassnet_jax import trajectory
-from bassnet_jax.generate import AUDIBLE, LARGEST_STYLE_GAP
+from bassnet_jax.hearing import LARGEST_STYLE_GAP, mean_posterior
 from bassnet_jax.studio.limits import StudioError
 from data_pipeline import features
 
@@ -26,13 +25,13 @@ def position(model, mix: np.ndarray, bass: np.ndarray) -> tuple[float, float]:
   if gap > LARGEST_STYLE_GAP:
     raise StudioError(f'The two files differ in length by {gap:.1f} s. Give the mix without bass and the bass of one song.')
   samples = min(len(mix), len(bass))
+  bass = np.asarray(bass[:samples])
   try:
-    analysis = front_end.analyse(np.asarray(mix[:samples]), np.asarray(bass[:samples]))
+    analysis = front_end.analyse(np.asarray(mix[:samples]), bass)
   except front_end.SilentMixError:
     raise StudioError('The mix of the other song is silent: nothing in it is above -70 LUFS. Give another file.') from None
-  sounds = features.level_of(np.asarray(bass[:samples]) * analysis.gain, len(analysis.mix)) > AUDIBLE
-  if not sounds.any():
+  found = mean_posterior(model, analysis, bass)
+  if found is None:
     raise StudioError('The bass of the other song is silent beside its mix. Give both as they were in the song, at one gain.')
-  mean, _ = model.posterior(analysis.mix, analysis.bass)
-  x, y = np.clip(mean[sounds].mean(axis=0, dtype=np.float64), -trajectory.LARGEST, trajectory.LARGEST)
+  x, y = found
   return float(x), float(y)

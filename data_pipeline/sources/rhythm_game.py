@@ -11,7 +11,7 @@ import mido
 import numpy as np
 
 from data_pipeline.song import SkipSong, SongKey
-from data_pipeline.song_keys import UNKNOWN, licence_and_credit, song_keys
+from data_pipeline.song_keys import UNKNOWN, licence_and_credit, places_below
 from data_pipeline.sources.stem_corpus import SongStems, StemCorpus, audio_files
 from data_pipeline.sources.stems import credit_from_ini
 
@@ -62,8 +62,7 @@ class RhythmGame(StemCorpus):
         f'{self.folder!r} holds no song folder: {", ".join(_MARKS)} are looked for, with bass.ogg or rhythm.ogg beside them. '
         'Give another --manual_dir; for songs without these files use the configuration stems.'
       )
-    relatives.sort()
-    return {key: os.path.join(self.folder, relative) for key, relative in zip(song_keys(relatives), relatives, strict=True)}
+    return places_below(self.folder, relatives)
 
   def stems(self, place: str) -> SongStems:
     """Raises SkipSong: packed, no bass stem, a rhythm stem that may be a guitar, or nothing but bass."""

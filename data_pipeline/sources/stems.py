@@ -8,7 +8,7 @@ import fnmatch
 import os
 
 from data_pipeline.song import SkipSong, SongKey
-from data_pipeline.song_keys import UNKNOWN, licence_and_credit, song_keys
+from data_pipeline.song_keys import UNKNOWN, licence_and_credit, places_below
 from data_pipeline.sources.stem_corpus import EXTENSIONS, SongStems, StemCorpus, audio_files
 
 
@@ -87,8 +87,7 @@ class Stems(StemCorpus):
         f'{self.folder!r} holds no folder with audio files ({", ".join(EXTENSIONS)}); one folder a song, one file a stem is expected, '
         'like SONG/bass.wav, SONG/drums.wav. Give another --manual_dir.'
       )
-    relatives.sort()
-    return {key: os.path.join(self.folder, relative) for key, relative in zip(song_keys(relatives), relatives, strict=True)}
+    return places_below(self.folder, relatives)
 
 
 def credit_from_ini(folder: str) -> str:

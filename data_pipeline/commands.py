@@ -1,0 +1,96 @@
+"""What every command has around it: quiet libraries, a user's mistake in plain words and exit code 2, and flags of its own.
+
+Neither tensorflow nor jax is imported here: `--help` and a mistyped flag answer at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import flags, logging
+
+from data_pipeline import file_errors
+
+flags.disclaim_key_flags()  # --help lists the flags under the module that defines them, not under this one
+
+USER_ERRORS = (ValueError, OSError, ModuleNotFoundError, flags.Error)
+"""What a user's mistake raises: nearly every error of this project is a ValueError; a command names what else it expects."""
+
+Define = Callable[..., None]
+"""`define(flags.DEFINE_string, name, default, text, **limits)` adds one flag to a command."""
+
+
+def traceback_wanted() -> bool:
+  """Whether the user asks where an error was raised."""
+  return bool(os.environ.get('BASSNET_JAX_TRACEBACK'))
+
+
+def refuse(error: BaseException, reason: str | None = None) -> int:
+  """Tells the user of a mistake and returns the exit code; where a traceback is wanted, raises the error again.
+
+  Args:
+    error: what was raised.
+    reason: what to say of it; default: its own text, with what to do where the file system is the reason.
+  """
+  if traceback_wanted():
+    raise error
+  reason = reason or file_errors.explain(error) or type(error).__name__
+  print(f'error: {reason}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
+  return 2
+
+
+def plain_errors(*others: type[BaseException]) -> Callable:
+  """Decorates the main function of a command, which then returns exit code 2 for a user's mistake.
+
+  Args:
+    others: what counts as one, beside `USER_ERRORS`.
+  """
+
+  def decorate(main: Callable[..., int | None]) -> Callable[..., int | None]:
+    @functools.wraps(main)
+    def framed(*arguments, **named) -> int | None:
+      logging.set_verbosity(logging.ERROR)  # orbax and tfds tell of every file
+      try:
+        return main(*arguments, **named)
+      except (*USER_ERRORS, *others) as error:
+        return refuse(error)
+
+    return framed
+
+  return decorate
+
+
+def with_flags(define_flags: Callable[[Define], None], *others: type[BaseException], bare: str | None = None) -> Callable:
+  """Decorates the main function of a command whose flags lie in a set of their own.
+
+  Other commands of this package use the same names in one process. The function is given the parsed flags and returns an exit code;
+  decorated, it takes program name and flags (default: the process's own), answers --help with its module's docstring, and has the frame
+  of `plain_errors`.
+
+  Args:
+    define_flags: is given a `Define` and defines the flags, all but --help.
+    others: as `plain_errors`.
+    bare: the flag that was meant, most likely, where a word stands without one.
+  """
+
+  def decorate(main: Callable[[flags.FlagValues], int]) -> Callable[..., int]:
+    @plain_errors(*others)
+    @functools.wraps(main)
+    def framed(arguments: Sequence[str] | None = None) -> int:
+      given = flags.FlagValues()
+      define_flags(lambda kind, name, default, *text, **limits: kind(name, default, *text, flag_values=given, **limits))
+      flags.DEFINE_bool('help', False, 'show this text', flag_values=given)
+      rest = given(list(sys.argv if arguments is None else arguments))[1:]
+      if given.help:
+        print(f'{main.__globals__["__doc__"]}\n{given.get_help()}')
+        return 0
+      if rest:
+        raise flags.Error(f"'{rest[0]}' is not a flag" + (f'; write --{bare}={rest[0]}' if bare else ''))
+      return main(given)
+
+    return framed
+
+  return decorate
