@@ -1,7 +1,8 @@
 """Weights that come with the package: `python -m bassnet_jax.packaged --checkpoint=WORKDIR --name=short` puts a trained run there.
 
 A packaged model is a folder `bassnet_jax/weights/<name>/`: `weights.npz`, the parameters in float16 (no pickle: reading it runs nothing),
-`description.json`, what the checkpoint says of itself, and what lies beside it: calibration, latent density, the report's figures.
+`description.json`, what the checkpoint says of itself, `card.md`, the same for people, and what lies beside a checkpoint: calibration,
+latent density, the report's figures.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from absl import app, flags
 
-from bassnet_jax import description
+from bassnet_jax import description, model_card
 from data_pipeline import commands, npz_file, storage
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'weights')
@@ -113,7 +114,23 @@ def pack(checkpoint: str, name: str) -> str:
       shutil.copyfile(source, os.path.join(folder, os.path.basename(source)))
     else:
       print(f'{source} is missing: the packaged model goes without it')
+  storage.write_text(os.path.join(folder, model_card.FILE), card(folder))
   return folder
+
+
+def card(folder: str) -> str:
+  """The card of a packaged model, from what lies in its folder."""
+  import experiments
+  from bassnet_jax import config as configs
+
+  _, described, _ = read(folder)
+  report = os.path.join(folder, _METRICS_FILE)
+  metrics = json.loads(storage.read_text(report)) if os.path.exists(report) else None
+  experiment = configs.from_dict(described['experiment'])
+  command = model_card.training_command(experiment, experiments.get(experiment.name), described['seed'])
+  return model_card.card(
+    os.path.basename(folder), described, command, json.loads(storage.read_text(metrics)) if os.path.exists(metrics) else None
+  )
 
 
 @commands.plain_errors()
