@@ -24,8 +24,9 @@ _FIGURES = {
   'onset_f1_chance': 'by chance',
   'pitch_class_accuracy': 'frames, pitch class',
 }
-_LIMITS = """One bass voice in B0 to G4, twelve semitones an octave; it follows a mix that is tuned up to half a semitone off A440. Its songs were rendered
-with sampled instruments; `python -m bassnet_jax.robustness` measures how much it loses on other sounds. Where the mix is silent, it is silent."""
+_LIMITS = """One bass voice in B0 to G4, twelve semitones an octave; it follows a mix that is tuned up to half a semitone off A440. Its
+songs were rendered with sampled instruments; `python -m bassnet_jax.robustness` measures how much it loses on other sounds. Where the mix
+is silent, it is silent."""
 
 
 def training_command(experiment: Experiment, registered: Experiment, seed: int) -> str:
