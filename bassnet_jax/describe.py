@@ -8,7 +8,7 @@ from typing import Any
 
 from absl import app, flags
 
-from bassnet_jax import checkpoints
+from bassnet_jax import checkpoints, packaged
 from bassnet_jax import config as configs
 from data_pipeline import commands
 
@@ -82,7 +82,7 @@ def text(found: dict[str, Any], most_credits: int = 20) -> str:
 def main(arguments: list[str]) -> None:
   if len(arguments) != 2:
     raise ValueError('give one checkpoint: python -m bassnet_jax.describe WORKDIR [--json]')
-  found = describe(arguments[1])
+  found = describe(packaged.resolve(arguments[1]))
   print(json.dumps(found, indent=1, sort_keys=True) if _JSON.value else text(found, _CREDITS.value))
 
 

@@ -66,7 +66,7 @@ def generate(
   """Generates a bass track.
 
   Args:
-    checkpoint: path of a trained model, or one that `load_model` gave; None: the model that comes with the package.
+    checkpoint: path of a trained model, the name of one that comes with the package, or what `load_model` gave; None: 'short'.
     inputs: path or paths of audio files; several are mixed.
     z: latent position (x, y), or a `Trajectory`; default: the model's own.
     trajectory_file: file of positions over time, instead of `z`.
@@ -114,7 +114,8 @@ def generate(
     raise GenerateError(f'The range of seconds begins at {clock(chosen.span[0])}; the input ends at {clock(mix.seconds)}.')
   report(f'read {", ".join(map(os.path.basename, paths))}: {clock(mix.seconds)}, {generated.format_of(mix)}')
   # Before the analysis: the model says which part of the mix it listens to.
-  checkpoint = packaged.path() if checkpoint is None else checkpoint
+  if checkpoint is None or isinstance(checkpoint, str):
+    checkpoint = packaged.resolve(checkpoint)
   model = load_model(checkpoint) if isinstance(checkpoint, str | os.PathLike) else checkpoint
   step = time.perf_counter()
   analysis = hearing.analyse(hearing.heard(model, mono), None, ', '.join(paths))
@@ -257,7 +258,12 @@ def load_model(path: str):
 
 
 def _define_flags(define: commands.Define) -> None:
-  define(flags.DEFINE_string, 'checkpoint', None, 'workdir of a training run (default: the model that comes with the package)')
+  define(
+    flags.DEFINE_string,
+    'checkpoint',
+    None,
+    "workdir of a training run, or a model of the package: 'short' (default) or 'long'",
+  )
   define(flags.DEFINE_multi_string, 'input', [], 'audio file of the mix without bass; repeat it to mix several')
   define(flags.DEFINE_string, 'z', None, "latent position 'x,y', mostly -3 to 3 (default: the model's)")
   define(flags.DEFINE_string, 'trajectory', None, 'file of positions over time: CSV (time,x,y) or JSON')

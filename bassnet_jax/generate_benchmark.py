@@ -31,7 +31,7 @@ _NETWORK = """
 import sys, time
 import numpy as np
 from bassnet_jax import packaged, trained
-model = trained.load(sys.argv[1] or packaged.path())
+model = trained.load(packaged.resolve(sys.argv[1] or None))
 model.warm_up()
 frames = 240 * 80
 mix = np.random.default_rng(0).gamma(1, 0.5, (frames, 192)).astype(np.float32)

@@ -152,7 +152,7 @@ def main(defined: flags.FlagValues) -> int:
   from bassnet_jax import trained
 
   pieces = pieces_of(defined.dataset, os.path.abspath(defined.data_dir), defined.pieces)
-  checked = check(trained.load(defined.checkpoint or packaged.path()), pieces, defined.z)
+  checked = check(trained.load(packaged.resolve(defined.checkpoint)), pieces, defined.z)
   print(table(checked))
   if defined.output:
     print(f'{len(draw(checked, defined.output))} piano rolls: {defined.output}')

@@ -27,10 +27,18 @@ _SEPARATOR = '/'
 
 
 def names() -> list[str]:
-  """The models that came with this package."""
+  """The models that came with this package, the default one first."""
   if not os.path.isdir(FOLDER):
     return []
-  return sorted(name for name in os.listdir(FOLDER) if is_packaged(path(name)))
+  found = (name for name in os.listdir(FOLDER) if is_packaged(path(name)))
+  return sorted(found, key=lambda name: (name != DEFAULT, name))
+
+
+def resolve(checkpoint: str | None) -> str:
+  """The folder that a --checkpoint means: where there is none of that name, a packaged model may have it; None is the default one."""
+  if checkpoint is None:
+    return path()
+  return path(checkpoint) if checkpoint in names() and not os.path.exists(checkpoint) else checkpoint
 
 
 def path(name: str = DEFAULT) -> str:

@@ -106,12 +106,14 @@ def _define_flags(define: commands.Define) -> None:
 @commands.with_flags(_define_flags)
 def main(defined: flags.FlagValues) -> int:
   """Measures and writes the table."""
+  from bassnet_jax import packaged
   from bassnet_jax.evaluation.page import write_json
 
   if not defined.checkpoint:
     raise ValueError('give --checkpoint=WORKDIR, the --workdir of a training run')
   folder = defined.output or os.path.join(defined.checkpoint[0], 'robustness')
-  found = measure(defined.checkpoint, defined.dataset, defined.split, defined.soundfont, defined.manual_dir, defined.songs, defined.workers)
+  checkpoints = [packaged.resolve(path) for path in defined.checkpoint]
+  found = measure(checkpoints, defined.dataset, defined.split, defined.soundfont, defined.manual_dir, defined.songs, defined.workers)
   os.makedirs(folder, exist_ok=True)  # only now: a checkpoint's folder that isn't there must not come to be
   write_json(os.path.join(folder, 'robustness.json'), found)
   storage.write_text(os.path.join(folder, 'robustness.md'), text(found))

@@ -15,7 +15,7 @@ import studio_model
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from bassnet_jax import midi_export
+from bassnet_jax import midi_export, packaged
 from bassnet_jax.studio import line, main, maps, models, security
 from bassnet_jax.studio.limits import Limits, StudioError
 
@@ -391,17 +391,19 @@ def test_idle_sessions_end_and_open_ones_stay(tmp_path):
 
 
 def test_no_model_names_the_command_that_trains_one(monkeypatch, tmp_path, capsys):
-  monkeypatch.setattr(models, 'WEIGHTS', str(tmp_path / 'weights'))
+  monkeypatch.setattr(packaged, 'FOLDER', str(tmp_path / 'weights'))
   assert main.main(['studio']) == 2
   assert 'python -m bassnet_jax.main --experiment=pr_window64' in capsys.readouterr().err
   assert main.main(['studio', f'--checkpoint={tmp_path}/nowhere']) == 2
   assert 'no such checkpoint' in capsys.readouterr().err
   assert main.main(['studio', 'folder']) == 2
   assert 'is not a flag' in capsys.readouterr().err
-  (tmp_path / 'weights').mkdir()
-  (tmp_path / 'weights' / 'short').mkdir()
-  (tmp_path / 'weights' / 'README.md').write_text('card')
-  assert [choice.name for choice in models.find([])] == ['short']
+  for name in ('long', 'short'):
+    (tmp_path / 'weights' / name).mkdir(parents=True)
+    (tmp_path / 'weights' / name / packaged.WEIGHTS_FILE).write_bytes(b'')
+  (tmp_path / 'weights' / 'README.md').write_text('notes')
+  assert [choice.name for choice in models.find([])] == ['short', 'long']
+  assert models.find(['long'])[0].path == str(tmp_path / 'weights' / 'long')
 
 
 def test_port_that_is_taken(tmp_path, capsys):

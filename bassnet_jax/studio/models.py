@@ -7,9 +7,9 @@ import os
 import threading
 from collections.abc import Sequence
 
+from bassnet_jax import packaged
 from bassnet_jax.studio.limits import StudioError
 
-WEIGHTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'weights')
 TRAIN = 'python -m bassnet_jax.main --experiment=pr_window64 --preset=laptop --workdir=workdir --data_dir=data'
 
 
@@ -34,10 +34,7 @@ def find(checkpoints: Sequence[str]) -> list[Choice]:
   Raises:
     StudioError: there is none; the message says which command trains one.
   """
-  paths = list(checkpoints)
-  if not paths and os.path.isdir(WEIGHTS):
-    paths = [os.path.join(WEIGHTS, name) for name in sorted(os.listdir(WEIGHTS)) if not name.startswith(('.', '_'))]
-    paths = [path for path in paths if os.path.isdir(path) or path.endswith(('.npz', '.msgpack', '.safetensors'))]
+  paths = [packaged.resolve(path) for path in checkpoints or packaged.names()]
   if not paths:
     raise StudioError(
       f'There is no trained model: none came with this package, and --checkpoint was not given. This trains one in minutes: {TRAIN} '
