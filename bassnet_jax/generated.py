@@ -107,7 +107,7 @@ def summarise(report, made: Generated, started: float) -> None:
 def digest(path: str) -> str:
   """SHA-256 of a file."""
   with open(path, 'rb') as file:
-    return hashlib.filedigest(file, 'sha256').hexdigest()
+    return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def versions() -> dict[str, str]:
