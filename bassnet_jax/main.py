@@ -93,7 +93,8 @@ def main(_) -> None:
   except user_errors as error:
     if os.environ.get('BASSNET_JAX_TRACEBACK'):
       raise
-    print(f'error: {file_errors.explain(error)}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
+    reason = distributed.runtime_error(error) if distributed.lost_partner(error) else file_errors.explain(error)
+    print(f'error: {reason}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
     distributed.leave(2)
 
 
