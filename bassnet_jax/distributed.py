@@ -185,6 +185,11 @@ class AgreedStop:
     return before is not None and int(before) > 0
 
 
+def lost_partner(error: Exception) -> bool:
+  """Whether an error of any class tells of a connection to another process: not all that use one raise JAX's own."""
+  return jax.process_count() > 1 and any(words in str(error) for words in ('Gloo', 'closed by peer', 'reset by peer'))
+
+
 def runtime_error(error: Exception) -> str | None:
   """What a runtime error means and what to do, where it is no fault of the program: a lost partner, memory that is used up."""
   first = str(error).strip().splitlines()[0][:300]

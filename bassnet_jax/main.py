@@ -91,7 +91,7 @@ def main(_) -> None:
       raise
     distributed.leave(commands.refuse(error, reason))
   except user_errors as error:
-    distributed.leave(commands.refuse(error))
+    distributed.leave(commands.refuse(error, distributed.runtime_error(error) if distributed.lost_partner(error) else None))
 
 
 def run(

@@ -264,7 +264,10 @@ def test_errors_of_the_file_system_say_what_to_do():
 def test_errors_of_the_runtime_that_are_no_fault_of_the_program(monkeypatch):
   assert distributed.runtime_error(RuntimeError('INTERNAL: who knows')) is None
   assert 'smaller data.batch_size' in distributed.runtime_error(RuntimeError('RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes'))
+  gone = ValueError('UNKNOWN: Gloo AllGather failed: [pair.cc:547] Connection closed by peer [127.0.0.1]:28551')
+  assert not distributed.lost_partner(gone)
   monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  assert distributed.lost_partner(gone) and not distributed.lost_partner(ValueError('data.window=3: odd'))
   found = distributed.runtime_error(RuntimeError('UNKNOWN: Gloo all-reduce failed: Connection closed by peer\nmore'))
   assert 'process 0 of 2 lost another one' in found and 'same command' in found and 'more' not in found
 

@@ -31,8 +31,8 @@ from .runs import Laboratory, Running, Setting
 
 ATTEMPTS = 8
 """Starts in which a try waits for its moment; the first is enough but for moments as short as the wait within them."""
-LONGEST = 600.0
-"""Seconds that a start may last: the machine may be busy."""
+LONGEST = 1800.0
+"""Seconds that a start may last: the machine may be busy with other things."""
 _SIGNALS = {'KILL': signal.SIGKILL, 'TERM': signal.SIGTERM}
 
 
