@@ -5,6 +5,7 @@ import io
 import json
 import os
 import time
+import types
 import zipfile
 
 import mido
@@ -15,7 +16,7 @@ import studio_model
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from bassnet_jax import midi_export, packaged
+from bassnet_jax import midi_export, packaged, trained
 from bassnet_jax.studio import line, main, maps, models, security
 from bassnet_jax.studio.limits import Limits, StudioError
 
@@ -404,6 +405,15 @@ def test_no_model_names_the_command_that_trains_one(monkeypatch, tmp_path, capsy
   (tmp_path / 'weights' / 'README.md').write_text('notes')
   assert [choice.name for choice in models.find([])] == ['short', 'long']
   assert models.find(['long'])[0].path == str(tmp_path / 'weights' / 'long')
+
+
+def test_a_model_of_one_part_of_the_mix_is_refused(monkeypatch, tmp_path):
+  """Songs are analysed once for all models: it would be given the whole mix, which it never heard."""
+  model = types.SimpleNamespace(describe={'datasets': ['bassnet_pop_rock/open_harm']})
+  monkeypatch.setattr(trained, 'load', lambda path: model)
+  shelf = models.Shelf(models.find([str(tmp_path)]))
+  with pytest.raises(StudioError, match='harmonic part'):
+    shelf.get(shelf.first)
 
 
 def test_port_that_is_taken(tmp_path, capsys):
