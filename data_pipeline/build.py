@@ -110,14 +110,23 @@ def _build(
     if not sys.stderr.isatty():
       tfds.disable_progress_bar()  # its control characters don't belong in a log file
     print(f'packing {name} into TFDS files', flush=True)
-    for remains in [] if storage.is_remote(data_dir) else glob.glob(f'{glob.escape(tfds_folder(name, data_dir))}.incomplete*'):
-      shutil.rmtree(remains)  # of a build that was killed
+    remove_half_packed(name, data_dir)
     builder = tfds_builders.BUILDERS[dataset](config=config, data_dir=data_dir)
     try:
       builder.download_and_prepare()
     except tf.errors.OpError as error:  # a full disk, most likely
       raise OSError(f'{tfds_folder(name, data_dir)} can not be written: {error.message}') from error
   return summary
+
+
+def remove_half_packed(name: str, data_dir: str) -> None:
+  """Removes what a build that was killed has left of its TFDS files; nobody else may be building the dataset."""
+  if storage.is_remote(data_dir):
+    return
+  parent, version = os.path.split(tfds_folder(name, data_dir))
+  for pattern in (f'incomplete.*_{version}', f'{version}.incomplete*'):  # as TFDS names its folder today, and did before
+    for remains in glob.glob(os.path.join(glob.escape(parent), pattern)):
+      shutil.rmtree(remains)
 
 
 def _check_same(name: str, summary: extraction.Summary, options: Sequence[str], directory: str) -> None:

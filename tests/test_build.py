@@ -147,6 +147,18 @@ def digests(folder: str) -> dict[str, str]:
   return found
 
 
+def test_what_a_killed_build_has_packed_is_removed(tmp_path):
+  """Under the name that TFDS itself gives it."""
+  from tensorflow_datasets.core.utils import file_utils
+
+  folder = build.tfds_folder(NAME, str(tmp_path))
+  half, others = file_utils._get_incomplete_dir(folder), [folder, os.path.join(os.path.dirname(folder), 'incomplete.ABC123_9.9.9')]
+  for path in (half, f'{folder}.incompleteABC123', *others):
+    os.makedirs(os.path.join(path, 'x'))
+  build.remove_half_packed(NAME, str(tmp_path))
+  assert sorted(os.path.join(os.path.dirname(folder), name) for name in os.listdir(os.path.dirname(folder))) == sorted(others)
+
+
 @pytest.mark.slow
 def test_killed_in_both_stages_the_finished_dataset_is_byte_for_byte_the_same(tmp_path):
   """SIGKILL among the songs, SIGKILL while packing, then the same command: no file differs, none is left over."""
@@ -190,3 +202,4 @@ def test_killed_in_both_stages_the_finished_dataset_is_byte_for_byte_the_same(tm
   assert sorted(there) == sorted(here)
   assert [name for name in there if there[name] != here[name]] == []
   assert sum(name.endswith('.npz') for name in there) == 12 and any('tfrecord' in name for name in there)
+  assert os.listdir(packed) == [os.path.basename(build.tfds_folder(NAME, killed))]

@@ -2,7 +2,8 @@
 
 A fault is handled if the run says what happened and what to do (no traceback), loses nothing that was whole, and, once the fault is
 gone, ends with the parameters of a run that never met it. Results: RESULTS/faults.json, from which `python -m tests.campaign` makes its
-page. Some faults need root (mounts) or a program (faketime); where it is missing they are skipped, saying so.
+page. Some faults need root (mounts) or a program (faketime); where it is missing they are skipped, saying so. A call that was stopped goes
+on where it was.
 """
 
 from __future__ import annotations
@@ -421,13 +422,15 @@ def attempt(campaign: kills.Campaign, name: str) -> Outcome:
 
 
 def run(chosen: Sequence[str], results: pathlib.Path, root: pathlib.Path) -> list[Outcome]:
-  """Makes faults, and writes the results after each."""
-  campaign, outcomes = kills.Campaign(Laboratory(root)), []
+  """Makes the faults that the results lack or that were not handled, and writes the results after each."""
+  campaign = kills.Campaign(Laboratory(root))
+  before = [Outcome(**each) for each in part.kept(str(results), 'faults').get('outcomes', ())]
+  outcomes = [each for each in before if each.handled and each.name in chosen]
   command = 'python -m tests.campaign.faults' + (f' --faults={",".join(chosen)}' if list(chosen) != names() else '')
-  with Progress(len(chosen), 'faults', 'faults') as progress:
-    for name in chosen:
+  with Progress(len(chosen), 'faults', 'faults', done=len(outcomes)) as progress:
+    for name in [name for name in chosen if all(each.name != name for each in outcomes)]:
       outcome = attempt(campaign, name)
-      outcomes.append(outcome)
+      outcomes = sorted([*outcomes, outcome], key=lambda each: names().index(each.name))
       words = {True: 'handled', False: 'NOT HANDLED', None: 'skipped'}[outcome.handled]
       progress.message(f'{name}: {words}, {outcome.seconds:.0f} s' + ('' if outcome.handled else f': {outcome.found}'))
       progress.update()

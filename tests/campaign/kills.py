@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # the tests' makers of songs
 
-from bassnet_jax import scalar_log, train
+from bassnet_jax import scalar_log
 from bassnet_jax.checkpoints import load_params, stored_digests
 from data_pipeline.progress import Progress
 
@@ -305,13 +305,9 @@ def run(tries: int, seed: int, results: pathlib.Path, root: pathlib.Path, kinds:
   Args:
     kinds: only tries of these; all if empty.
   """
-  path = results / 'kills.json'
   command = f'python -m tests.campaign.kills --tries={tries} --seed={seed}' + (f' --kinds={",".join(kinds)}' if kinds else '')
-  commit, outcomes = train.commit(), []
-  if path.exists():
-    kept = json.loads(path.read_text())
-    if part.same_program(kept.get('commit', ''), commit) and kept.get('seed') == seed and kept.get('kinds') == list(kinds):
-      outcomes = kept['outcomes'][:tries]
+  kept = part.kept(str(results), 'kills')
+  outcomes = kept['outcomes'][:tries] if kept and (kept['seed'], kept['kinds']) == (seed, list(kinds)) else []
   wanted = (number for number in itertools.count() if not kinds or plan_of(seed, number).kind in kinds)
   numbers = list(itertools.islice(wanted, tries))
   campaign = Campaign(Laboratory(root))
@@ -328,7 +324,7 @@ def run(tries: int, seed: int, results: pathlib.Path, root: pathlib.Path, kinds:
       progress.update()
       part.write(
         str(results), 'kills', title='Killed and gone on', command=command, statements=statements(outcomes), table=summary(outcomes),
-        commit=commit, kinds=list(kinds), seed=seed, outcomes=outcomes,
+        kinds=list(kinds), seed=seed, outcomes=outcomes,
       )  # fmt: skip
   return outcomes
 

@@ -40,12 +40,18 @@ def write(
   os.replace(temporary, path)
 
 
-def same_program(commit: str, other: str) -> bool:
-  """Whether results of one commit stand for another: what runs is the same, whatever happened to pages and other tests."""
-  if commit == other:
-    return True
-  command = ['git', '-C', str(_ROOT), 'diff', '--quiet', commit, other, '--', *_PROGRAM]
-  return subprocess.run(command, capture_output=True, check=False).returncode == 0
+def kept(folder: str, part: str) -> dict[str, Any]:
+  """What an earlier call has written, if the program has not changed since; pages and other tests may have. Else nothing."""
+  from bassnet_jax import train
+
+  path = pathlib.Path(folder) / f'{part}.json'
+  if not path.exists():
+    return {}
+  values = json.loads(path.read_text())
+  commits = (values.get('commit', ''), train.commit())
+  command = ['git', '-C', str(_ROOT), 'diff', '--quiet', *commits, '--', *_PROGRAM]
+  same = (commits[0] == commits[1] != 'unknown') or subprocess.run(command, capture_output=True, check=False).returncode == 0
+  return values if same else {}
 
 
 def begin(part: str, given: str | None) -> pathlib.Path:
