@@ -136,9 +136,7 @@ def card(folder: str) -> str:
   metrics = json.loads(storage.read_text(report)) if os.path.exists(report) else None
   experiment = configs.from_dict(described['experiment'])
   command = model_card.training_command(experiment, experiments.get(experiment.name), described['seed'])
-  return model_card.card(
-    os.path.basename(folder), described, command, json.loads(storage.read_text(metrics)) if os.path.exists(metrics) else None
-  )
+  return model_card.card(os.path.basename(folder), described, command, metrics)
 
 
 @commands.plain_errors()
