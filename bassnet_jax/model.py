@@ -181,10 +181,11 @@ class Dense(nn.Module):
   inputs: int
   features: int
   dtype: jnp.dtype = jnp.float32
+  kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
 
   @nn.compact
   def __call__(self) -> tuple[jax.Array, jax.Array]:
-    kernel = self.param('kernel', nn.initializers.lecun_normal(), (self.inputs, self.features))
+    kernel = self.param('kernel', self.kernel_init, (self.inputs, self.features))
     bias = self.param('bias', nn.initializers.zeros, (self.features,))
     return kernel.astype(self.dtype), bias.astype(self.dtype)
 
@@ -201,6 +202,7 @@ class TemporalConvolution(nn.Module):
   dilation: int = 1
   dtype: jnp.dtype = jnp.float32
   semitones: int = 0
+  kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -209,15 +211,19 @@ class TemporalConvolution(nn.Module):
     length = x.shape[axis] - 2 * step
     taps = jnp.concatenate([jax.lax.slice_in_dim(x, i * step, i * step + length, axis=axis) for i in range(3)], axis=channels)
     if not self.semitones:
-      return nn.Dense(self.features, dtype=self.dtype)(taps)
-    kernel, bias = Dense(taps.shape[1], self.features, self.dtype)()
+      return nn.Dense(self.features, dtype=self.dtype, kernel_init=self.kernel_init)(taps)
+    kernel, bias = Dense(taps.shape[1], self.features, self.dtype, self.kernel_init)()
     # A product for each window: one of all windows would need them side by side, which is a copy.
     kernels = jnp.broadcast_to(kernel.T, (taps.shape[0], *kernel.T.shape))
     return jnp.einsum('bck,bkn->bcn', kernels, taps) + bias[:, None]
 
 
 class ResidualBlock(nn.Module):
-  """x + temporal convolution(relu(x)), cropped to the frames that the convolution leaves."""
+  """x + temporal convolution(relu(x)), cropped to the frames that the convolution leaves.
+
+  It begins as x alone. Otherwise every block would double the variance, and the products of the network would make of that a loss of 10^8
+  (windows of 64 frames) to 10^27 (of 512) to begin with.
+  """
 
   dilation: int
   dtype: jnp.dtype = jnp.float32
@@ -226,7 +232,7 @@ class ResidualBlock(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     width = x.shape[1] if self.semitones else x.shape[-1]
-    change = TemporalConvolution(width, self.dilation, self.dtype, self.semitones)(nn.relu(x))
+    change = TemporalConvolution(width, self.dilation, self.dtype, self.semitones, nn.initializers.zeros)(nn.relu(x))
     if self.semitones:
       return crop_semitones(x, change.shape[2] // self.semitones, self.semitones) + change
     return crop(x, change.shape[1]) + change
@@ -335,7 +341,9 @@ class Decoder(nn.Module):
       """Mix features [batch, frames, features] or [batch, frames / 2, semitones, features] meet z."""
       product = cfg.gating == 'product'
       bias = nn.initializers.ones if product else nn.initializers.zeros
-      gate = nn.Dense(x.shape[-1], dtype=dtype, bias_init=bias)(style)
+      # Small, since what is gated is gated again and again: each gate begins near 1, and does depend on z.
+      small = nn.initializers.variance_scaling(0.25, 'fan_in', 'truncated_normal')
+      gate = nn.Dense(x.shape[-1], dtype=dtype, bias_init=bias, kernel_init=small)(style)
       gate = crop(gate, x.shape[1]) if x.ndim == 3 else halve(gate)[:, :, None, :]
       return x * gate if product else x + gate
 
