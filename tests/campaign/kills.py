@@ -182,8 +182,10 @@ class Campaign:
             at = view.step()
             running.send(_SIGNALS[plan.signal], which)
             running.thaw()
-            self._check_end(plan, running)
-            return at, started
+            if self._stopped(plan, running):
+              return at, started
+            delay /= 2
+            break
           running.thaw()  # it was over sooner than the wait within it
           delay /= 2
         codes = running.wait(LONGEST)
@@ -208,12 +210,16 @@ class Campaign:
       time.sleep(min(left, 0.001))
     return running.alive()
 
-  def _check_end(self, plan: Plan, running: Running) -> None:
+  def _stopped(self, plan: Plan, running: Running) -> bool:
+    """Whether the signal ended a run; SIGTERM doesn't where the last step is done, and the run comes to its end."""
     codes = running.wait_together(LONGEST)
+    if plan.signal == 'TERM' and not any(codes):
+      return False
     # The partner of a process that is gone may notice before it is killed too: it says so and ends (2), or jax ends it (SIGABRT).
     partner = {2, -signal.SIGABRT} if plan.setting.processes > 1 else set()
     if not set(codes) <= {-signal.SIGKILL, -signal.SIGTERM, 143} | partner:
       raise RuntimeError(f'after {plan.signal} {KINDS[plan.kind].what} it ended with {codes}: {running.text()[-1500:]}')
+    return True
 
 
 def wait_for_step(workdir: pathlib.Path, running: Running, step: int) -> None:

@@ -111,7 +111,7 @@ KINDS: dict[str, Moment] = {
     'in a step',
     lambda view, step: view.step() >= step and not view.saving(),
     lambda view: not view.saving(),
-    lambda drawn: drawn.randint(2, runs.STEPS - 3),
+    lambda drawn: drawn.randint(2, runs.STEPS // 2),
     longest=0.1,
   ),
   'save': Moment(
