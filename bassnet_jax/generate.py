@@ -262,7 +262,7 @@ def _define_flags(define: commands.Define) -> None:
     flags.DEFINE_string,
     'checkpoint',
     None,
-    "workdir of a training run, or a model of the package: 'short' (default) or 'long'",
+    'workdir of a training run, or the name of a model of the package (default: short)',
   )
   define(flags.DEFINE_multi_string, 'input', [], 'audio file of the mix without bass; repeat it to mix several')
   define(flags.DEFINE_string, 'z', None, "latent position 'x,y', mostly -3 to 3 (default: the model's)")

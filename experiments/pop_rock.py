@@ -52,7 +52,7 @@ def pr_freedoom_variants_window64() -> Experiment:
 
 @register
 def pr_freedoom_variants_window512() -> Experiment:
-  """`pr_freedoom_variants_window64` with windows of 6.4 s and a model to match: the long model that comes with the package.
+  """`pr_freedoom_variants_window64` with windows of 6.4 s and a model to match.
 
   python -m bassnet_jax.main --experiment=pr_freedoom_variants_window512 --manual_dir=FOLDER_WITH_FREEDOOM_WADS
   """
