@@ -221,8 +221,8 @@ class TemporalConvolution(nn.Module):
 class ResidualBlock(nn.Module):
   """x + temporal convolution(relu(x)), cropped to the frames that the convolution leaves.
 
-  It begins as x alone. Otherwise every block would double the variance, and the products of the network would make of that a loss of 10^8
-  (windows of 64 frames) to 10^27 (of 512) to begin with.
+  It begins as x alone. Otherwise every block would double the variance, and the products of the network multiply that: the losses of the
+  deepest networks would begin beyond all bounds.
   """
 
   dilation: int

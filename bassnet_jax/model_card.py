@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from bassnet_jax import config as configs
@@ -70,9 +70,9 @@ def card(name: str, described: Mapping[str, Any], command: str, metrics: Mapping
     f'{described["step"]:,} steps, code {described["commit"][:12]}, features {described["features_version"]}. {songs} songs of '
     f'{", ".join(described["datasets"])}:',
     '',
-    *_list(f'{licence}: {count} songs' for licence, count in sorted(described['licences'].items())),
+    *(f'- {licence}: {count} songs' for licence, count in sorted(described['licences'].items())),
     '',
-    f'`python -m bassnet_jax.describe bassnet_jax/weights/{name} --credits=0` names everybody.',
+    f'`python -m bassnet_jax.describe {name} --credits=0` names everybody.',
   ]
   if metrics and 'music' in metrics:
     lines += ['', '## How well it plays', '', *_figures(metrics)]
@@ -98,7 +98,3 @@ def _figures(metrics: Mapping[str, Any]) -> list[str]:
 def _cell(figures: Mapping[str, Any], name: str) -> str:
   low, high = figures[f'{name}_ci95']
   return f'{figures[name]:.3f} [{low:.3f}, {high:.3f}]'
-
-
-def _list(items: Sequence[str]) -> list[str]:
-  return [f'- {item}' for item in items]

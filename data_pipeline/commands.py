@@ -42,6 +42,16 @@ def refuse(error: BaseException, reason: str | None = None) -> int:
   return 2
 
 
+def _reader_left() -> bool:
+  """Whether nobody reads what is printed any more, as after `| head`; then the rest of it goes nowhere."""
+  try:
+    print(flush=True)  # what could not be written before is forgotten
+  except BrokenPipeError:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
+    return True
+  return False
+
+
 def plain_errors(*others: type[BaseException]) -> Callable:
   """Decorates the main function of a command, which then returns exit code 2 for a user's mistake.
 
@@ -56,7 +66,7 @@ def plain_errors(*others: type[BaseException]) -> Callable:
       try:
         return main(*arguments, **named)
       except (*USER_ERRORS, *others) as error:
-        return refuse(error)
+        return 0 if isinstance(error, BrokenPipeError) and _reader_left() else refuse(error)
 
     return framed
 

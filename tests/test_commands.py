@@ -93,3 +93,26 @@ def test_a_command_that_takes_the_flags_of_the_process(command, says, tmp_path):
   environment = os.environ | {'PYTHONPATH': os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}
   done = subprocess.run([sys.executable, '-m', *command], cwd=tmp_path, env=environment, capture_output=True, text=True)
   assert done.returncode == 2 and done.stderr.startswith('error: ') and says in done.stderr and 'Traceback' not in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_mistake():
+  """`| head` closes the pipe; a pipe to elsewhere that breaks is an error as ever."""
+  program = """
+import sys
+from data_pipeline import commands
+@commands.plain_errors()
+def main():
+  if len(sys.argv) > 1:
+    raise BrokenPipeError('to elsewhere')
+  for number in range(100_000):
+    print(number)
+sys.exit(main())
+"""
+  command = [sys.executable, '-c', program]
+  with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    assert process.stdout.readline() == '0\n'
+    process.stdout.close()
+    assert process.stderr.read() == ''
+  assert process.returncode == 0
+  elsewhere = subprocess.run([*command, 'elsewhere'], capture_output=True, text=True, check=False)
+  assert elsewhere.returncode == 2 and 'to elsewhere' in elsewhere.stderr
