@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from bassnet_jax.evaluation import music
+from bassnet_jax import decoding
+from bassnet_jax.evaluation import metrics, music, pop_rock
 from data_pipeline.features import Features, frame_targets
 from data_pipeline.notes import DRUMS, Notes
 
@@ -156,3 +157,25 @@ def test_a_dimension_that_is_not_used_carries_nothing():
   found = music.latent_use([(mu[:50], sigma[:50]), (mu[50:], sigma[50:])])
   assert found['kl'][0] == 0 and found['mu_std'] == [0.0, 2.0]
   assert found['kl'][1] == pytest.approx(0.5 * (4 + 0.25 - 1) + np.log(2))
+
+
+def test_the_one_z_for_all_songs_plays_in_the_register_of_a_bass(monkeypatch):
+  """Right of the middle every note is right but an octave too high; left of it one of sixteen is missing."""
+
+  class Model:
+    def encode_mix(self, mix):
+      return mix
+
+    def posterior(self, mix, bass, code):
+      return np.zeros((len(mix), 2)), np.zeros((len(mix), 2))
+
+    def decode(self, code, z):
+      return z
+
+  song = PIECES[0].features
+  high, low = song.notes.transposed(12), song.notes.where(np.arange(len(song.notes)) > 0)
+  monkeypatch.setattr(decoding, 'notes_from_prediction', lambda z, threshold: high if z[0] > 0 else low)
+  found = pop_rock.choose(Model(), [song])
+  assert found.z[0] <= 0
+  assert found.score == pytest.approx(metrics.note_pc_f1(low, song.notes))
+  assert found.score < metrics.note_pc_f1(high, song.notes), 'the headline figure alone would have chosen the other'
