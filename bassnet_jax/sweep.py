@@ -1,7 +1,7 @@
 """Trains named experiments over seeds and builds RESULTS.md; `python -m bassnet_jax.sweep --experiments='a?_window64*' --seeds=3`.
 
-Every run is a process of its own, `python -m bassnet_jax.main`: whatever happens to it, the sweep goes on. This module itself touches
-no accelerator.
+Every run is a process of its own, `python -m bassnet_jax.main`: whatever happens to it, the sweep goes on. Several may be at work side by
+side, each on its share of the cores (`bassnet_jax.side_by_side`). This module itself touches no accelerator.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import json
 import os
 import shlex
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -22,17 +20,12 @@ from collections.abc import Iterable, Sequence
 from absl import app, flags
 
 from bassnet_jax import config as configs
+from bassnet_jax import side_by_side
 from bassnet_jax.evaluation import planes, results
 from data_pipeline import commands, storage
 from data_pipeline.progress import clock
 
-INTERRUPTED = 143
-"""Exit code of a run that a signal ended, its state saved."""
-_TAIL = 4000  # bytes of a run's error output that are looked at for its last words
-
-
-class SweepInterrupted(Exception):
-  """A signal asked for an end; the same command goes on."""
+_WORDS = 'the sweep was stopped; what was trained is saved. The same command goes on.'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,40 +100,72 @@ def check(plan: Plan, names: Iterable[str]) -> None:
       )
 
 
-def sweep(plan: Plan, names: Sequence[str], seeds: Sequence[int]) -> list[tuple[str, int]]:
+def sweep(plan: Plan, names: Sequence[str], seeds: Sequence[int], jobs: int = 1) -> list[tuple[str, int]]:
   """Makes every result that is missing; a failure is recorded and the sweep goes on.
 
   Seed 0 of every experiment comes first, then seed 1 of every one, so that a table of all rows stands early; with several seeds at
   once the same goes for groups of seeds.
+
+  Args:
+    jobs: how many runs are at work at a time.
 
   Returns:
     (experiment, seed) of the runs that failed.
 
   Raises:
     ValueError: see `check`.
-    SweepInterrupted: a signal came.
+    side_by_side.Stopped: a signal came.
   """
   check(plan, names)
   groups = [seeds[i : i + plan.seeds_at_once] for i in range(0, len(seeds), plan.seeds_at_once)]
-  jobs = [(name, [seed for seed in group if not is_done(plan, name, seed)]) for group, name in itertools.product(groups, names)]
-  jobs = [(name, group) for name, group in jobs if group]
-  missing = sum(len(group) for _, group in jobs)
+  wanted = [(name, [seed for seed in group if not is_done(plan, name, seed)]) for group, name in itertools.product(groups, names)]
+  wanted = [(name, group) for name, group in wanted if group]
+  missing = sum(len(group) for _, group in wanted)
   total = len(names) * len(seeds)
   print(f'sweep: {total} runs ({len(names)} experiments, {len(seeds)} seeds), {total - missing} have their result', flush=True)
   failed: list[tuple[str, int]] = []
-  begin, done = time.monotonic(), 0
-  for name, group in jobs:
-    elapsed = time.monotonic() - begin
-    left = f'about {clock(elapsed / done * (missing - done))} left' if done else 'time left: known after the first'
-    which = f'run {done + 1}' if len(group) == 1 else f'runs {done + 1} to {done + len(group)}'
-    print(
-      f'sweep: {which} of {missing}: {name}, seed {", ".join(map(str, group))}; {len(failed)} failed, {clock(elapsed)} so far, {left}',
-      flush=True,
-    )
-    failed += [(name, seed) for seed in run_group(plan, name, group)]
-    done += len(group)
+  begin, begun, done = time.monotonic(), 0, 0
+  with side_by_side.Processes(jobs, _WORDS) as processes:
+    if jobs > 1:
+      build_data(plan, [name for name, _ in wanted], processes)
+
+    def run(job: tuple[str, Sequence[int]]) -> None:
+      nonlocal begun, done
+      name, group = job
+      elapsed = time.monotonic() - begin
+      left = f'about {clock(elapsed / done * (missing - done))} left' if done else 'time left: known after the first'
+      which = f'run {begun + 1}' if len(group) == 1 else f'runs {begun + 1} to {begun + len(group)}'
+      begun += len(group)
+      print(
+        f'sweep: {which} of {missing}: {name}, seed {", ".join(map(str, group))}; {len(failed)} failed, {clock(elapsed)} so far, {left}',
+        flush=True,
+      )
+      failed.extend((name, seed) for seed in run_group(plan, name, group, processes))
+      done += len(group)
+
+    processes.work_through(run, wanted)
   print(f'sweep: {missing - len(failed)} runs made, {len(failed)} failed, in {clock(time.monotonic() - begin)}', flush=True)
   return failed
+
+
+def build_data(plan: Plan, names: Iterable[str], processes: side_by_side.Processes) -> None:
+  """Builds what the experiments read, one dataset after another: of two runs that begin together, both would build it.
+
+  Why one can't be built is said by the build, and again by the runs that miss it.
+  """
+  import experiments
+
+  used: dict[str, bool] = {}  # dataset -> whether its TFDS files are read
+  for name in names:
+    experiment = configs.override(experiments.get(name), plan.settings)
+    for dataset in experiment.data.datasets:
+      used[dataset] = used.get(dataset, False) or experiment.data.backend == 'tfdata'
+    for dataset in experiment.evaluation.datasets:
+      used.setdefault(dataset, False)
+  for dataset, packed in used.items():
+    family, config = dataset.split('/')
+    command = ['-m', 'data_pipeline.build', f'--dataset={family}', f'--config={config}', *plan.folders()]
+    processes.run([*command, *([] if packed else ['--notfds'])], dataset, every_core=True)
 
 
 def is_done(plan: Plan, name: str, seed: int) -> bool:
@@ -159,13 +184,13 @@ def is_done(plan: Plan, name: str, seed: int) -> bool:
   return True
 
 
-def run_group(plan: Plan, name: str, seeds: Sequence[int]) -> list[int]:
+def run_group(plan: Plan, name: str, seeds: Sequence[int], processes: side_by_side.Processes) -> list[int]:
   """Trains (or goes on), evaluates and publishes seeds of one experiment; returns those that failed."""
   failed: dict[int, str] = {}
   if len(seeds) > 1:
     listed, where = ','.join(map(str, seeds)), os.path.join(plan.workdir, name)
     command = ['-m', 'bassnet_jax.train_seeds', *plan.arguments(name), f'--seeds={listed}', f'--workdir={where}', *plan.folders()]
-    code, words = _process(command)
+    code, words = processes.run(command, name)
     if code != 0:
       diverged = {seed: _text(os.path.join(plan.run_folder(name, seed), results.DIVERGED_FILE)) for seed in seeds}
       failed = {seed: why for seed, why in diverged.items() if why} if code == 1 else {}
@@ -173,7 +198,8 @@ def run_group(plan: Plan, name: str, seeds: Sequence[int]) -> list[int]:
   for seed in seeds:
     if seed not in failed:
       command = ['-m', 'bassnet_jax.main', *plan.arguments(name), f'--seed={seed}']
-      code, words = _process([*command, f'--workdir={plan.run_folder(name, seed)}', *plan.folders(), '--nodemo'])
+      command += [f'--workdir={plan.run_folder(name, seed)}', *plan.folders(), '--nodemo']
+      code, words = processes.run(command, f'{name} {seed}')
       if code == 0:
         publish(plan, name, seed)
       else:
@@ -188,48 +214,6 @@ def _text(path: str) -> str:
     return ''
   with open(path) as file:
     return file.read()
-
-
-def _process(arguments: list[str]) -> tuple[int, str]:
-  """Runs python with arguments, its output shown as it comes; signals are passed on to it.
-
-  Returns:
-    exit code (negative: the signal that killed it) and its last words on the error output.
-
-  Raises:
-    SweepInterrupted: it was asked to end, and has.
-  """
-  # In a session of its own: Ctrl-C in a terminal goes to a whole group, and a run takes a second signal for 'at once'.
-  process = subprocess.Popen([sys.executable, *arguments], stderr=subprocess.PIPE, start_new_session=True)
-  asked = []
-
-  def pass_on(number, frame):
-    del frame
-    asked.append(number)
-    process.send_signal(signal.SIGTERM)
-
-  before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
-  tail = b''
-  try:
-    while chunk := process.stderr.read1(65536):
-      sys.stderr.write(chunk.decode(errors='replace'))
-      sys.stderr.flush()
-      tail = (tail + chunk)[-_TAIL:]
-    code = process.wait()
-  finally:
-    for number, handler in before.items():
-      signal.signal(number, handler)
-  if asked or code == INTERRUPTED:
-    raise SweepInterrupted('the sweep was stopped; what was trained is saved. The same command goes on.')
-  return code, last_words(tail.decode(errors='replace'))
-
-
-def last_words(text: str) -> str:
-  """What a process said of its end: from its last line that begins with 'error:' on, or its last line."""
-  lines = [line.rpartition('\r')[2].strip() for line in text.splitlines()]
-  lines = [line for line in lines if line and not line.startswith('(BASSNET_JAX_TRACEBACK')]
-  begins = [i for i, line in enumerate(lines) if line.startswith('error:')]
-  return ' '.join(lines[begins[-1] :] if begins else lines[-1:]) or 'it said nothing'
 
 
 def publish(plan: Plan, name: str, seed: int) -> None:
@@ -279,12 +263,12 @@ def main(_) -> None:
         settings=tuple(_SET.value),
         seeds_at_once=_SEEDS_AT_ONCE.value,
       )
-      failed = sweep(plan, select(_EXPERIMENTS.value, experiments.names()), range(_SEEDS.value))
+      failed = sweep(plan, select(_EXPERIMENTS.value, experiments.names()), range(_SEEDS.value), _JOBS.value)
     described = {name: experiments.description(name).splitlines()[0] for name in experiments.names()}
     print(f'results: {results_page.write(kept, described)}', flush=True)
-  except (SweepInterrupted, KeyboardInterrupt) as error:
-    print(str(error) or 'the sweep was stopped between two runs. The same command goes on.', file=sys.stderr)
-    sys.exit(INTERRUPTED)
+  except side_by_side.Stopped as error:
+    print(error, file=sys.stderr)
+    sys.exit(side_by_side.INTERRUPTED)
   if failed:
     print(f'{len(failed)} runs failed: ' + ', '.join(f'{name} seed {seed}' for name, seed in failed), file=sys.stderr)
     sys.exit(1)
@@ -294,6 +278,7 @@ if __name__ == '__main__':
   _EXPERIMENTS = flags.DEFINE_list('experiments', [], "Names or patterns, separated by commas: 'a?_window64*,pr_window64'.")
   _SEEDS = flags.DEFINE_integer('seeds', 1, 'Seeds 0 .. N-1 of every experiment.', lower_bound=1)
   _SEEDS_AT_ONCE = flags.DEFINE_integer('seeds_at_once', 1, 'Seeds trained in one compiled step (resident input).', lower_bound=1)
+  _JOBS = flags.DEFINE_integer('jobs', 1, 'Runs at work side by side, each on its share of the cores.', lower_bound=1)
   _WORKDIR = flags.DEFINE_string('workdir', os.path.join('runs', 'sweep'), 'Checkpoints and reports: WORKDIR/EXPERIMENT/SEED.')
   _DATA_DIR = flags.DEFINE_string('data_dir', 'data', 'Folder of the datasets; what is missing is built there.')
   _MANUAL_DIR = flags.DEFINE_string('manual_dir', None, 'Your own corpus, for configurations that read one.')

@@ -2,14 +2,12 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
-from bassnet_jax import sweep
+from bassnet_jax import side_by_side, sweep
 from bassnet_jax.evaluation import results
 from bassnet_jax.evaluation.planes import FILE as PLANE_FILE
 
@@ -27,12 +25,12 @@ class Runs:
 
   def __init__(self, monkeypatch, fails=()):
     self.commands, self.fails = [], fails
-    monkeypatch.setattr(sweep, '_process', self)
+    monkeypatch.setattr(side_by_side.Processes, 'run', lambda _, arguments, name, **more: self(arguments))
 
   def __call__(self, arguments):
     self.commands.append(arguments)
     given = dict(word[2:].split('=', 1) for word in arguments if word.startswith('--') and '=' in word)
-    if arguments[1] == 'bassnet_jax.train_seeds':
+    if arguments[1] in ('bassnet_jax.train_seeds', 'data_pipeline.build'):
       return 0, ''
     if (given['experiment'], int(given['seed'])) in self.fails:
       return 2, f'error: {given["data_dir"]}/features is full'
@@ -137,7 +135,7 @@ def test_a_seed_that_diverged_is_not_trained_again(tmp_path, monkeypatch):
   plan = sweep.Plan(*folders, settings=('data.backend=resident',), seeds_at_once=2)
   runs = Runs(monkeypatch)
 
-  def process(arguments):
+  def process(_, arguments, name, **more):
     if arguments[1] == 'bassnet_jax.main':
       return runs(arguments)
     os.makedirs(plan.run_folder('a1_window64', 1))
@@ -145,7 +143,7 @@ def test_a_seed_that_diverged_is_not_trained_again(tmp_path, monkeypatch):
       file.write('step 8: not finite')
     return 1, 'error: seeds 1 diverged'
 
-  monkeypatch.setattr(sweep, '_process', process)
+  monkeypatch.setattr(side_by_side.Processes, 'run', process)
   assert sweep.sweep(plan, NAMES[:1], range(2)) == [('a1_window64', 1)]
   assert runs.made() == [('a1_window64', 0)]
   assert results.read(plan.results)[1] == [results.Failure('a1_window64', 1, 'step 8: not finite')]
@@ -164,40 +162,15 @@ def test_mistakes_are_found_before_anything_is_trained(plan, monkeypatch):
   assert not runs.commands
 
 
-def test_the_last_words_of_a_process():
-  text = 'training: 3/8\r\x1b[Ktraining: 4/8\nerror: the disk\nis full\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)\n'
-  assert sweep.last_words(text) == 'error: the disk is full'
-  assert sweep.last_words('Traceback ...\nKeyError: 3\n') == 'KeyError: 3'
-  assert sweep.last_words('') == 'it said nothing'
-
-
-def test_output_and_exit_code_of_a_real_process(capfd):
-  code, words = sweep._process(['-c', 'import sys; print("out"); print("error: why", file=sys.stderr); sys.exit(3)'])
-  assert (code, words) == (3, 'error: why')
-  output = capfd.readouterr()
-  assert output.out == 'out\n' and output.err == 'error: why\n'
-
-
-def test_a_signal_reaches_the_run_once_and_ends_the_sweep(tmp_path):
-  """As Ctrl-C in a terminal does it, which goes to the whole group of processes."""
-  run = (
-    'import signal, sys, time\n'
-    f'def end(*_):\n  open({str(tmp_path / "asked")!r}, "a").write("asked "); time.sleep(0.5); sys.exit(143)\n'
-    'signal.signal(signal.SIGTERM, end); signal.signal(signal.SIGINT, end)\n'
-    f'open({str(tmp_path / "begun")!r}, "w").close(); time.sleep(60)\n'
-  )
-  program = (
-    f'from bassnet_jax import sweep\ntry:\n  sweep._process(["-c", {run!r}])\nexcept sweep.SweepInterrupted:\n  print("interrupted")\n'
-  )
-  process = subprocess.Popen(
-    [sys.executable, '-c', program], stdout=subprocess.PIPE, env=os.environ | {'PYTHONPATH': ROOT}, start_new_session=True
-  )
-  while not (tmp_path / 'begun').exists():
-    assert process.poll() is None
-    time.sleep(0.02)
-  os.killpg(process.pid, signal.SIGINT)
-  assert process.communicate(timeout=120)[0] == b'interrupted\n'
-  assert (tmp_path / 'asked').read_text() == 'asked '
+def test_several_jobs_build_each_dataset_once_and_first(plan, monkeypatch):
+  runs = Runs(monkeypatch)
+  assert sweep.sweep(plan, NAMES, range(2), jobs=2) == []
+  built = [command for command in runs.commands if command[1] == 'data_pipeline.build']
+  assert runs.commands[:2] == built and [command[2:4] for command in built] == [
+    ['--dataset=bassnet_artificial', '--config=a1'],
+    ['--dataset=bassnet_pop_rock', '--config=open'],
+  ]
+  assert sorted(runs.made()) == [(name, seed) for name in NAMES for seed in range(2)]
 
 
 SMALL = (
