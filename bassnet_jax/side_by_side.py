@@ -91,11 +91,8 @@ class Processes:
     if self._asked:
       raise Stopped(self._words)
 
-  def run(self, arguments: Sequence[str], name: str, every_core: bool = False) -> tuple[int, str]:
+  def run(self, arguments: Sequence[str], name: str) -> tuple[int, str]:
     """Runs python with arguments, its error output shown as it comes; with several jobs line by line, after its name.
-
-    Args:
-      every_core: it works alone.
 
     Returns:
       exit code (negative: the signal that killed it) and its last words on the error output.
@@ -111,7 +108,7 @@ class Processes:
         # In a session of its own: Ctrl-C in a terminal goes to a whole group, and a run takes a second signal for 'at once'.
         process = subprocess.Popen([sys.executable, *arguments], stderr=subprocess.PIPE, start_new_session=True)
         self._running.add(process)
-        if share is not None and not every_core:
+        if share is not None:
           os.sched_setaffinity(process.pid, share)  # Python is still starting: all its threads will inherit it
       label = f'{name}: ' if self._jobs > 1 else ''
       for piece in process.stderr if label else iter(lambda: process.stderr.read1(65536), b''):

@@ -126,8 +126,6 @@ def sweep(plan: Plan, names: Sequence[str], seeds: Sequence[int], jobs: int = 1)
   failed: list[tuple[str, int]] = []
   begin, begun, done = time.monotonic(), 0, 0
   with side_by_side.Processes(jobs, _WORDS) as processes:
-    if jobs > 1:
-      build_data(plan, [name for name, _ in wanted], processes)
 
     def run(job: tuple[str, Sequence[int]]) -> None:
       nonlocal begun, done
@@ -146,26 +144,6 @@ def sweep(plan: Plan, names: Sequence[str], seeds: Sequence[int], jobs: int = 1)
     processes.work_through(run, wanted)
   print(f'sweep: {missing - len(failed)} runs made, {len(failed)} failed, in {clock(time.monotonic() - begin)}', flush=True)
   return failed
-
-
-def build_data(plan: Plan, names: Iterable[str], processes: side_by_side.Processes) -> None:
-  """Builds what the experiments read, one dataset after another: of two runs that begin together, both would build it.
-
-  Why one can't be built is said by the build, and again by the runs that miss it.
-  """
-  import experiments
-
-  used: dict[str, bool] = {}  # dataset -> whether its TFDS files are read
-  for name in names:
-    experiment = configs.override(experiments.get(name), plan.settings)
-    for dataset in experiment.data.datasets:
-      used[dataset] = used.get(dataset, False) or experiment.data.backend == 'tfdata'
-    for dataset in experiment.evaluation.datasets:
-      used.setdefault(dataset, False)
-  for dataset, packed in used.items():
-    family, config = dataset.split('/')
-    command = ['-m', 'data_pipeline.build', f'--dataset={family}', f'--config={config}', *plan.folders()]
-    processes.run([*command, *([] if packed else ['--notfds'])], dataset, every_core=True)
 
 
 def is_done(plan: Plan, name: str, seed: int) -> bool:
