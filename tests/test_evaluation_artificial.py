@@ -145,12 +145,16 @@ def test_silence_is_as_near_to_every_pattern(songs, encoded):
   assert figures['pattern'] == pytest.approx(1 / 3, abs=1e-9) and figures['note_f1'] == 0
 
 
+def switch_seconds(model, encoded):
+  return artificial.switching(artificial.switch_times(model, encoded, CENTROIDS, 0.5))['switch_seconds']
+
+
 def test_switch_seconds(songs, encoded):
-  quick = artificial.switch_seconds(Perfect(songs), encoded, CENTROIDS, 0.5)
-  slow = artificial.switch_seconds(Slow(songs), encoded, CENTROIDS, 0.5)
+  quick = switch_seconds(Perfect(songs), encoded)
+  slow = switch_seconds(Slow(songs), encoded)
   assert quick <= 0.25
   assert 0.25 <= slow - quick <= 0.75
-  assert artificial.switch_seconds(Silent(songs), encoded, CENTROIDS, 0.5) is None
+  assert switch_seconds(Silent(songs), encoded) is None
 
 
 def test_switching_has_an_interval_and_never_is_none():

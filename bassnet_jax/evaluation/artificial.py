@@ -219,12 +219,6 @@ def control(model: TrainedModel, songs: Sequence[EncodedSong], where: np.ndarray
   return result
 
 
-def switch_seconds(model: TrainedModel, songs: Sequence[EncodedSong], where: np.ndarray, threshold: float) -> float | None:
-  """Median of `switch_times`; None where half of the songs never get there."""
-  median = float(np.median(switch_times(model, songs, where, threshold)))
-  return median if np.isfinite(median) else None
-
-
 def switching(times: np.ndarray, resamples: int = 2000, seed: int = 0) -> dict[str, float | list[float | None] | None]:
   """`switch_seconds` with its 95 % interval (bootstrap over songs; None is never) and the share of songs that got there, `switched`."""
   finite = lambda value: float(value) if np.isfinite(value) else None  # noqa: E731
