@@ -49,13 +49,15 @@ class Statistics:
   bass_std: np.ndarray
 
   def standardise_mix(self, mix):
+    """Log1p-compressed magnitudes [..., 192] to float32 of mean 0 and deviation 1 a bin."""
     return (mix.astype(np.float32) - self.mix_mean) / self.mix_std
 
   def standardise_bass(self, bass):
+    """The same of the bass, [..., 144]."""
     return (bass.astype(np.float32) - self.bass_mean) / self.bass_std
 
   def restore_bass(self, bass):
-    """From standardised bass CQT to log1p-compressed magnitudes."""
+    """From standardised bass CQT [..., 144] to log1p-compressed magnitudes."""
     return bass * self.bass_std + self.bass_mean
 
   def to_lists(self) -> dict[str, list[float]]:

@@ -189,11 +189,11 @@ def play(model, fragment: Fragment) -> list[Rendition]:
   Raises:
     ExamplesError: the fragment's mix is silent.
   """
-  from bassnet_jax import decoding, sonification
+  from bassnet_jax import decoding, hearing, sonification
   from data_pipeline import front_end
 
   try:
-    analysis = front_end.analyse(fragment.mix)
+    analysis = front_end.analyse(hearing.heard(model, fragment.mix))
   except front_end.SilentMixError as error:
     raise ExamplesError(f'{fragment.song}: {error}') from error
   code = model.encode_mix(analysis.mix)

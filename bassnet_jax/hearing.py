@@ -56,7 +56,7 @@ def analyse(mix: np.ndarray, bass: np.ndarray | None, name: str):
 
 
 def heard(model, mix: np.ndarray) -> np.ndarray:
-  """What a model listens to: the mix itself, or the harmonic or percussive part of it where it was trained on that alone."""
+  """What a model listens to, [samples] float32, 16 kHz: the mix itself, or the part of it (harmonic, percussive) that it was trained on."""
   from data_pipeline import separation
 
   part = separation.part_of(model.describe.get('datasets', ()))

@@ -92,11 +92,10 @@ def read(folder: str) -> Density:
     DensityError: the file is damaged.
   """
   path = os.path.join(folder, FILE)
-  if not os.path.exists(path):
+  if not storage.exists(path):
     return prior()
   try:
-    with open(path, encoding='utf-8') as file:
-      content = json.load(file)
+    content = json.loads(storage.read_text(path))
     counts = np.asarray(content['counts'], dtype=np.float64).reshape(CELLS, CELLS)
     songs, frames = int(content['songs']), int(content['frames'])
   except (OSError, ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as error:

@@ -203,6 +203,7 @@ def kl_lag(posterior: networks.Posterior, lag: int, valid: jax.Array) -> jax.Arr
 
 
 def mean(x: jax.Array, weight: jax.Array) -> jax.Array:
+  """Mean of x over the places where `weight`, of the same shape, is True; 0 where it is nowhere. A float32 scalar."""
   weight = weight.astype(jnp.float32)
   return (x.astype(jnp.float32) * weight).sum() / jnp.maximum(weight.sum(), 1)
 

@@ -151,18 +151,21 @@ def _finish(experiment, corpus, elsewhere, workdir: str, seed: int, manual_dir: 
   copy = f', here in {os.path.join(storage.local(workdir), "report")}' if storage.is_remote(workdir) else ''
   print(f'report: {os.path.join(workdir, "report", "index.html")}{copy}', flush=True)
   if demo and experiment.evaluation.kind == 'music':
-    _play(workdir, where.names[0], manual_dir, where.summaries[0].options)
+    _play(workdir, where, manual_dir)
 
 
-def _play(workdir: str, dataset: str, manual_dir: str | None, options: Sequence[str]) -> None:
-  """Writes the mix of a test song, and the model's bass for it, into `workdir/demo`."""
+def _play(workdir: str, where, manual_dir: str | None) -> None:
+  """Writes the mix of the first test song of a corpus, and the model's bass for it, into `workdir/demo`."""
   from bassnet_jax.generate import generate
   from data_pipeline import audio, catalogue, storage
   from data_pipeline import features as ft
+  from data_pipeline.song import SongKey
 
-  source = catalogue.source(dataset, manual_dir, options)
-  key = next(key for key in source.songs() if key.split == 'test')
-  song = source.load(key)
+  # Of what was built: a source also lists songs that can't be used, and datasets of variants have none to test.
+  tested = ((name, summary, summary.splits().get('test')) for name, summary in zip(where.names, where.summaries, strict=True))
+  dataset, summary, songs = next(found for found in tested if found[2])
+  key = SongKey(songs[0], 'test')
+  song = catalogue.source(dataset, manual_dir, summary.options).load(key)
   folder = os.path.join(storage.local(workdir), 'demo')
   os.makedirs(folder, exist_ok=True)
   mix = os.path.join(folder, f'{key.id}_mix_without_bass.wav')

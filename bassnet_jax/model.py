@@ -81,10 +81,12 @@ def _even(frames: int) -> int:
 
 
 def decoder_reach(config: ModelConfig) -> int:
+  """Frames on each side, of a code and of z, that an output frame of the decoder sees."""
   return _even(sum(config.decoder_dilations))
 
 
 def latent_reach(config: ModelConfig) -> int:
+  """Frames on each side, of a code and of the bass's features, that a frame of the posterior sees."""
   return _even(sum(config.latent_dilations))
 
 

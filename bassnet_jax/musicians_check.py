@@ -150,9 +150,12 @@ def _define_flags(define: commands.Define) -> None:
 def main(defined: flags.FlagValues) -> int:
   """Prints the table and draws the piano rolls."""
   from bassnet_jax import trained
+  from data_pipeline import separation
 
   pieces = pieces_of(defined.dataset, os.path.abspath(defined.data_dir), defined.pieces)
-  checked = check(trained.load(packaged.resolve(defined.checkpoint)), pieces, defined.z)
+  model = trained.load(packaged.resolve(defined.checkpoint))
+  separation.check_same_part(model.describe.get('datasets', ()), defined.dataset)
+  checked = check(model, pieces, defined.z)
   print(table(checked))
   if defined.output:
     print(f'{len(draw(checked, defined.output))} piano rolls: {defined.output}')

@@ -42,13 +42,15 @@ def measure(
   """
   from bassnet_jax import trained
   from bassnet_jax.evaluation import robustness
-  from data_pipeline import catalogue, parallel, rendering
+  from data_pipeline import catalogue, parallel, rendering, separation
   from data_pipeline.progress import Progress
 
   if soundfont is not None:
     rendering.check_soundfont(soundfont)
     soundfont = os.path.abspath(soundfont)
   models = {path: trained.load(path) for path in checkpoints}  # before minutes of rendering
+  for model in models.values():
+    separation.check_same_part(model.describe.get('datasets', ()), dataset)
   source = catalogue.source(dataset, manual_dir)
   robustness.check_source(source, soundfont)
   keys = sorted((key for key in source.songs() if key.split == split), key=lambda key: key.id)

@@ -163,6 +163,7 @@ class ResidentFeed:
 
   def __init__(self, experiment: Experiment, corpus: Corpus, seed: int, step: Callable, mesh: jax.sharding.Mesh):
     data, context = experiment.data, networks.context_frames(experiment.model)
+    resident.check(data, context)
     replicated = NamedSharding(mesh, PartitionSpec())
     paths = corpus.paths('train', data.max_songs)
     frames = corpus.song_frames('train', data.max_songs)

@@ -45,6 +45,8 @@ class Stepper:
   """
 
   def __init__(self, experiment: Experiment, corpus: Corpus, seeds: Sequence[int], stored: resident.Resident, steps: int):
+    data, context = experiment.data, networks.context_frames(experiment.model)
+    resident.check(data, context)
     self._mesh = train.make_mesh()
     self._apart = len(seeds) % jax.device_count() == 0
     if not self._apart:
@@ -58,7 +60,6 @@ class Stepper:
     self._seeds = jax.device_put(np.asarray(seeds), self.by_seed)
     cpu = jax.default_backend() == 'cpu'
     self.steps_per_call = 1 if cpu else math.gcd(experiment.train.log_every, experiment.train.checkpoint_every)
-    data, context = experiment.data, networks.context_frames(experiment.model)
 
     def one(state: TrainState, seed: jax.Array, stored: resident.Resident, searching: jax.Array | None) -> tuple[TrainState, Any]:
       """The keys are those of `train.train` and `train.ResidentFeed`: a seed is the same run, alone or among others."""

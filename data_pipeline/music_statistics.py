@@ -161,10 +161,10 @@ def _repetition_in_a_minute(bass: Notes, piece: Piece) -> float:
 
 def _beside(onsets: np.ndarray, others: np.ndarray) -> float:
   """Share of onsets beside which one of the others begins."""
-  if not len(others):
+  if not len(others) or not len(onsets):
     return 0.0
-  after = np.searchsorted(others, onsets - _TOGETHER)
-  return float(np.mean(others[np.minimum(after, len(others) - 1)] - onsets <= _TOGETHER) if len(onsets) else 0.0)
+  after = np.minimum(np.searchsorted(others, onsets - _TOGETHER), len(others) - 1)
+  return float(np.mean(np.abs(others[after] - onsets) <= _TOGETHER))
 
 
 def _doubled(bass: Notes, pitched: Notes) -> float:

@@ -80,3 +80,11 @@ def part_of(datasets: Sequence[str]) -> Part | None:
   """Which part of a mix a model trained on these datasets listens to; None: all of it. Names that end in _harm or _perc tell."""
   parts = {next((part for part in PARTS if name.endswith(f'_{part}')), None) for name in datasets}
   return parts.pop() if len(parts) == 1 else None
+
+
+def check_same_part(trained_on: Sequence[str], dataset: str) -> None:
+  """Raises ValueError: a model trained on some datasets listens to another part of a mix than the songs of a dataset hold."""
+  part, found = part_of(trained_on), part_of((dataset,))
+  if part != found:
+    words = {None: 'whole mixes', 'harm': 'the harmonic part of mixes', 'perc': 'the percussive part of mixes'}
+    raise ValueError(f'the model was trained on {words[part]}, and the mixes of {dataset} are {words[found]}; give another --dataset')

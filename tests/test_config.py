@@ -54,6 +54,9 @@ def test_only_the_named_fields_change_and_the_last_assignment_wins():
     ('model.variational=1', r'expected true or false'),
     ('loss.exchange=exchanged', r'expected one of exchange, rolled, window_mean, none'),
     ('model.trunk_dilations=1,x', r'type int'),
+    ('loss.search_candidates=-1', r'expected 0 to 1024'),
+    ('loss.search_share=1.5', r'expected 0 to 1'),
+    ('loss.search_share=nan', r'expected 0 to 1'),
     ('name=other', r'expected section\.field=value'),
   ],
 )

@@ -145,12 +145,16 @@ def test_silence_is_as_near_to_every_pattern(songs, encoded):
   assert figures['pattern'] == pytest.approx(1 / 3, abs=1e-9) and figures['note_f1'] == 0
 
 
+def switch_seconds(model, encoded):
+  return artificial.switching(artificial.switch_times(model, encoded, CENTROIDS, 0.5))['switch_seconds']
+
+
 def test_switch_seconds(songs, encoded):
-  quick = artificial.switch_seconds(Perfect(songs), encoded, CENTROIDS, 0.5)
-  slow = artificial.switch_seconds(Slow(songs), encoded, CENTROIDS, 0.5)
+  quick = switch_seconds(Perfect(songs), encoded)
+  slow = switch_seconds(Slow(songs), encoded)
   assert quick <= 0.25
   assert 0.25 <= slow - quick <= 0.75
-  assert artificial.switch_seconds(Silent(songs), encoded, CENTROIDS, 0.5) is None
+  assert switch_seconds(Silent(songs), encoded) is None
 
 
 def test_switching_has_an_interval_and_never_is_none():
@@ -250,6 +254,15 @@ def test_a_few_songs_are_told_apart_in_fewer_folds(songs):
     artificial.WindowMeans(rng.normal(size=(len(song), 2)), rng.normal(size=(len(song), 384)), song % 2, song), patterns=2
   )
   assert all(0 <= found[name] <= 1 for name in ('svm', 'knn', 'mix_only'))
+
+
+@pytest.mark.parametrize(('songs', 'windows', 'patterns'), [(4, 16, 8), (5, 2, 8), (3, 1, 2), (2, 1, 2)])
+def test_fewer_songs_than_patterns_and_a_window_a_song_still_give_figures(songs, windows, patterns):
+  rng = np.random.default_rng(0)
+  song = np.repeat(np.arange(songs), windows)
+  table = artificial.WindowMeans(rng.normal(size=(len(song), 2)), rng.normal(size=(len(song), 384)), song % patterns, song)
+  found = artificial.separability(table, patterns)
+  assert np.isfinite(np.concatenate([np.atleast_1d(value) for value in found.values()])).all()
 
 
 def test_one_song_cannot_be_told_apart():

@@ -144,12 +144,6 @@ def test_candidates_hold_grid_mean_and_centres():
   assert music.z_candidates(np.empty((0, 2))).shape == (81, 2)
 
 
-def test_fixed_z_is_the_best_and_of_equals_the_most_typical():
-  candidates = music.z_candidates(np.empty((0, 2)))
-  assert music.choose_fixed_z(candidates, lambda z: -np.sum((z - (1.5, -0.75)) ** 2)).tolist() == [1.5, -0.75]
-  assert music.choose_fixed_z(candidates, lambda z: 0.0).tolist() == [0, 0]
-
-
 def test_a_dimension_that_is_not_used_carries_nothing():
   frames = np.arange(100)
   mu = np.stack([np.zeros(100), np.where(frames % 2, 2.0, -2.0)], axis=1)

@@ -48,6 +48,12 @@ def test_a_line_of_even_eighths():
     assert found[name] == pytest.approx(value, abs=0.02), name
 
 
+def test_a_kick_of_long_ago_is_not_beside_a_note():
+  kicks = Notes.from_rows([(beat, beat + 0.1, 36, 90, DRUMS) for beat in (0.0, 1.0)])
+  found = statistics(piece(np.arange(0, 60, 0.5), np.full(120, 36), mix=kicks))
+  assert found['bass with kick, share of bass onsets'] == pytest.approx(2 / 120)
+
+
 def test_intervals_and_repetition():
   onsets, pitches = np.arange(0, 60, 0.5), np.tile([36, 48, 38, 43], 30)
   found = statistics(piece(onsets, pitches))

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import tiny
 
+from bassnet_jax import train, train_seeds
 from bassnet_jax.config import ConfigError, DataConfig
+from bassnet_jax.inputs import corpus as corpora
 from bassnet_jax.inputs import resident, resident_shards
 from data_pipeline import extraction
 from data_pipeline import features as ft
@@ -52,6 +54,17 @@ def test_songs_shorter_than_a_window_are_masked_and_filled_with_silence(data):
   short = [i for i, (name, _) in enumerate(found) if name == 'shorter']
   assert short
   assert (batch['valid'].reshape(-1, 512)[short].sum(axis=1) == tiny.LENGTHS['shorter']).all()
+
+
+@pytest.mark.parametrize(('window', 'dilations'), [(63, (1, 2)), (64, (1, 255))])
+def test_windows_that_cannot_be_cut_are_refused_before_anything_is_compiled(coordinates_dir, window, dilations):
+  """More context than the silence between songs would be the next song's frames."""
+  experiment = tiny.experiment(data={'backend': 'resident', 'window': window}, model={'trunk_dilations': dilations})
+  corpus = corpora.open_corpus(experiment.data, coordinates_dir)
+  with pytest.raises(ConfigError, match=f'data.window={window}, with .* expected an even window and at most 256 frames'):
+    train.ResidentFeed(experiment, corpus, 0, lambda *_: None, train.make_mesh())
+  with pytest.raises(ConfigError, match='expected an even window'):
+    train_seeds.Stepper(experiment, corpus, [0], None, 8)
 
 
 def test_gaps_are_silent(data):

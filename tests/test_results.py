@@ -182,6 +182,9 @@ def test_maps_of_music_stand_under_their_claims(tmp_path):
   (cells,) = row_of(positions.split('## (e)')[0], 'pr_window64')
   assert cells[9] == '0.00 to 6.00'
   assert looks_drawn(root / 'figures' / 'maps_pr_window64_10_0.png')
+  shutil.rmtree(root / 'pr_window64' / '1')
+  (cells,) = row_of(page(root).split('## (c)')[1].split('## (d)')[0], 'pr_window64')
+  assert cells[8:] == ['0.0020', 'one seed'], 'with one seed nothing is called anything'
 
 
 def test_an_empty_folder_says_so_under_every_claim(tmp_path):

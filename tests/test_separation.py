@@ -82,6 +82,15 @@ def test_datasets_and_experiments_of_a_part(part):
   assert separation.part_of(('bassnet_pop_rock/open',)) is None
 
 
+def test_a_model_of_a_part_is_not_measured_on_other_mixes():
+  separation.check_same_part(('bassnet_pop_rock/open_harm',), 'bassnet_pop_rock/open_harm')
+  separation.check_same_part(('bassnet_pop_rock/open', 'bassnet_pop_rock/freedoom'), 'bassnet_pop_rock/freedoom')
+  with pytest.raises(ValueError, match='trained on the harmonic part of mixes, and the mixes of bassnet_pop_rock/freedoom are whole mixes'):
+    separation.check_same_part(('bassnet_pop_rock/open_harm',), 'bassnet_pop_rock/freedoom')
+  with pytest.raises(ValueError, match='trained on whole mixes'):
+    separation.check_same_part((), 'bassnet_pop_rock/open_perc')
+
+
 def test_a_model_of_a_part_is_given_that_part():
   mix = chord(2) + hits(2)
   for name, expected in (('open_perc', separation.separate(mix, 'perc')), ('open', mix)):

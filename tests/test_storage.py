@@ -13,7 +13,7 @@ import test_distributed
 import tiny
 from etils.epath import gpath
 
-from bassnet_jax import checkpoints, scalar_log, train, trained
+from bassnet_jax import checkpoints, latent_density, scalar_log, train, trained
 from bassnet_jax.inputs import corpus as corpora
 from data_pipeline import extraction, storage
 from data_pipeline import features as ft
@@ -125,6 +125,13 @@ def test_logs_are_copied_both_ways_and_the_newer_one_stays(bucket, monkeypatch, 
   storage.push(workdir)
   assert bucket.objects['copied/log'][0] == b'one, and more' and bucket.objects['copied/report/page'] == before
   assert storage.local('folder') == os.path.abspath('folder')
+
+
+def test_the_plane_of_a_model_in_a_bucket_has_its_density(bucket, tmp_path):
+  counts = latent_density.histogram(np.random.default_rng(0).normal(size=(500, 2)))
+  storage.write_text('gs://runs/dense/latent_density.json', storage.read_text(latent_density.write(str(tmp_path), counts, 3)))
+  assert latent_density.read('gs://runs/dense').source == 'training'
+  assert latent_density.read('gs://runs/empty').source == 'prior'
 
 
 def test_features_are_built_into_a_bucket_and_go_on(bucket, few_songs):

@@ -1,1 +1,1 @@
-"""Evaluation: how good a generated bass line is, beside baselines, controls and the truth. numpy only; no downloaded weights."""
+"""Evaluation: how good a generated bass line is, beside baselines, controls and the truth. No downloaded weights, no network."""

@@ -80,19 +80,21 @@ def centroids(windows: WindowMeans, patterns: int) -> np.ndarray:
 
 
 def _balanced_interval(hit: np.ndarray, windows: WindowMeans, patterns: int, resamples: int = 2000, seed: int = 0) -> list[float]:
-  """95 % interval of the balanced accuracy by the bootstrap over songs, drawn within each pattern so that none is missing.
+  """95 % interval of the balanced accuracy by the bootstrap over songs, drawn within each pattern so that none goes missing.
 
   Args:
     hit: [windows] bool, whether the pattern was read right.
   """
-  rng, recalls = np.random.default_rng(seed), np.zeros((patterns, resamples))
+  rng, recalls = np.random.default_rng(seed), []
   for pattern in range(patterns):
     songs = np.unique(windows.song[windows.pattern == pattern])
+    if not len(songs):  # fewer songs than patterns: as in the balanced accuracy itself, what isn't there doesn't count
+      continue
     right = np.array([hit[windows.song == song].sum() for song in songs])
     all_of = np.array([(windows.song == song).sum() for song in songs])
     drawn = rng.integers(0, len(songs), (resamples, len(songs)))
-    recalls[pattern] = right[drawn].sum(axis=1) / all_of[drawn].sum(axis=1)
-  return [float(value) for value in np.quantile(recalls.mean(axis=0), [0.025, 0.975])]
+    recalls.append(right[drawn].sum(axis=1) / all_of[drawn].sum(axis=1))
+  return [float(value) for value in np.quantile(np.mean(recalls, axis=0), [0.025, 0.975])]
 
 
 def separability(windows: WindowMeans, patterns: int, seed: int = 0) -> dict[str, float | list[float]]:
@@ -108,7 +110,7 @@ def separability(windows: WindowMeans, patterns: int, seed: int = 0) -> dict[str
   """
   from sklearn.decomposition import PCA
   from sklearn.metrics import balanced_accuracy_score
-  from sklearn.model_selection import StratifiedGroupKFold
+  from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
   from sklearn.neighbors import KNeighborsClassifier
   from sklearn.pipeline import make_pipeline
   from sklearn.preprocessing import StandardScaler
@@ -119,9 +121,11 @@ def separability(windows: WindowMeans, patterns: int, seed: int = 0) -> dict[str
     raise ValueError(
       'separability is asked of songs that the classifier has not seen: expected 2 songs at least, found 1; see evaluation.max_songs'
     )
-  folds = list(
-    StratifiedGroupKFold(min(_FOLDS, songs), shuffle=True, random_state=seed).split(windows.mu, windows.pattern, groups=windows.song)
-  )
+  count = min(_FOLDS, songs)
+  enough = np.bincount(windows.pattern).max() >= count  # for every fold to have a window of some pattern
+  splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed) if enough else GroupKFold(count)
+  folds = list(splitter.split(windows.mu, windows.pattern, groups=windows.song))
+  fewest = min(len(known) for known, _ in folds)
 
   def score(name: str, values: np.ndarray, classifier) -> dict[str, float | list[float]]:
     predicted = np.empty_like(windows.pattern)
@@ -132,8 +136,8 @@ def separability(windows: WindowMeans, patterns: int, seed: int = 0) -> dict[str
     return {name: float(balanced_accuracy_score(windows.pattern, predicted)), f'{name}_ci95': interval}
 
   svm = make_pipeline(StandardScaler(), SVC(class_weight='balanced'))
-  knn = make_pipeline(StandardScaler(), KNeighborsClassifier(5))
-  mix = make_pipeline(StandardScaler(), PCA(min(32, *(len(known) for known, _ in folds)), random_state=seed), SVC(class_weight='balanced'))
+  knn = make_pipeline(StandardScaler(), KNeighborsClassifier(min(5, fewest)))
+  mix = make_pipeline(StandardScaler(), PCA(min(32, fewest), random_state=seed), SVC(class_weight='balanced'))
   return score('svm', windows.mu, svm) | score('knn', windows.mu, knn) | score('mix_only', windows.mix, mix) | {'chance': 1 / patterns}
 
 
@@ -213,12 +217,6 @@ def control(model: TrainedModel, songs: Sequence[EncodedSong], where: np.ndarray
     result[name] = float(values.mean())
     result[f'{name}_ci95'] = list(bootstrap_interval(values.mean(axis=1)))
   return result
-
-
-def switch_seconds(model: TrainedModel, songs: Sequence[EncodedSong], where: np.ndarray, threshold: float) -> float | None:
-  """Median of `switch_times`; None where half of the songs never get there."""
-  median = float(np.median(switch_times(model, songs, where, threshold)))
-  return median if np.isfinite(median) else None
 
 
 def switching(times: np.ndarray, resamples: int = 2000, seed: int = 0) -> dict[str, float | list[float | None] | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -266,22 +266,6 @@ def z_candidates(posterior_means: np.ndarray, seed: int = 0) -> np.ndarray:
     centres = KMeans(clusters, n_init=10, random_state=seed).fit(posterior_means).cluster_centers_
     parts += [posterior_means.mean(axis=0, keepdims=True), centres]
   return np.concatenate(parts)
-
-
-def choose_fixed_z(candidates: np.ndarray, score: Callable[[np.ndarray], float]) -> np.ndarray:
-  """The candidate with the highest score; of equal ones that nearest to the origin, the most typical place of the prior.
-
-  Args:
-    candidates: [candidates, 2].
-    score: of a position [2], the higher the better, on *validation* songs.
-
-  Returns:
-    [2].
-  """
-  candidates = np.asarray(candidates, dtype=np.float64)
-  scores = np.array([score(z) for z in candidates])
-  best = np.flatnonzero(scores == scores.max())
-  return candidates[best[np.argmin(np.linalg.norm(candidates[best], axis=1))]]
 
 
 def latent_use(posteriors: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, list[float]]:

@@ -15,15 +15,16 @@ from bassnet_jax.evaluation import adherence, map_plots, maps, music, plots, pop
 from bassnet_jax.evaluation.evaluated import Evaluated
 from bassnet_jax.evaluation.music import Piece
 from bassnet_jax.evaluation.page import Page
-from bassnet_jax.evaluation.tables import load_songs, with_interval
+from bassnet_jax.evaluation.tables import load_songs, training_songs, with_interval
 from bassnet_jax.inputs.corpus import Corpus
 from bassnet_jax.trained import TrainedModel
 from data_pipeline.features import Features
 from data_pipeline.notes import Notes
 
 REFERENCE_SONGS = retrieval.TRAINING_SONGS
-"""Training songs of each dataset that retrieval searches, adherence compares with, and the density of the plane is of."""
+"""Training songs of each dataset that retrieval searches and adherence compares with."""
 _LATENT_SONGS = 40
+"""Training songs whose places in the plane are shown, as many of each dataset."""
 _ROLL_SECONDS = 16.0
 RUNGS = {
   'silence': 'silence',
@@ -70,7 +71,7 @@ def evaluate(model: TrainedModel, experiment: Experiment, corpus: Corpus, where:
   choice = pop_rock.choose(model, load_songs(where.paths('validation', cfg.validation_songs)))
   songs = load_songs(where.paths('test', 0 if full else cfg.max_songs))
   pieces = [Piece(song.id, song) for song in songs]
-  training = load_songs(corpus.paths('train', REFERENCE_SONGS))
+  training = training_songs(corpus, experiment.data, REFERENCE_SONGS)
   reference = training if own else load_songs(where.paths('train', REFERENCE_SONGS))
   lines = music.baseline_lines(pieces) | {'retrieval': retrieval.retrieve(songs, training)} | pop_rock.model_lines(model, pieces, choice)
   lines = {rung: lines[rung] for rung in RUNGS if rung in lines}
@@ -82,7 +83,8 @@ def evaluate(model: TrainedModel, experiment: Experiment, corpus: Corpus, where:
   adhering = _adherence(pieces, lines, reference, found['music'])
   _ladder(found['music'], adhering, folder, page)
   differences = _comparisons(found['per_piece'], page)
-  posteriors = [model.posterior(song.mix, song.bass) for song in training[:_LATENT_SONGS]]
+  lying = training_songs(corpus, experiment.data, -(-_LATENT_SONGS // len(corpus.names)))
+  posteriors = [model.posterior(song.mix, song.bass) for song in lying]
   points = np.concatenate([mu[:: experiment.data.window] for mu, _ in posteriors])
   plane = _plane(model, songs, choice, points, folder, page, full)
   _rolls(pieces, lines['z_fixed'], folder, page)
@@ -99,7 +101,7 @@ def evaluate(model: TrainedModel, experiment: Experiment, corpus: Corpus, where:
     'differences': {rung: dataclasses.asdict(value) for rung, value in differences.items()},
     'choice': {'z': choice.z.tolist(), 'threshold': choice.threshold, 'validation_note_pc_f1': choice.score},
   }
-  sounding = tuple(mu[song.level > latent_density.AUDIBLE] for (mu, _), song in zip(posteriors, training, strict=False))
+  sounding = tuple(mu[song.level > latent_density.AUDIBLE] for (mu, _), song in zip(posteriors, lying, strict=True))
   return Evaluated(figures, choice.z, choice.threshold, sounding)
 
 

@@ -14,7 +14,7 @@ from bassnet_jax.config import Experiment
 from bassnet_jax.evaluation import artificial, music_report, planes, plots
 from bassnet_jax.evaluation.evaluated import Evaluated
 from bassnet_jax.evaluation.page import Page, write_json
-from bassnet_jax.evaluation.tables import load_songs, with_interval
+from bassnet_jax.evaluation.tables import load_songs, training_songs, with_interval
 from bassnet_jax.inputs.corpus import Corpus
 from bassnet_jax.trained import TrainedModel
 from data_pipeline import storage
@@ -99,7 +99,7 @@ def _artificial(
   model: TrainedModel, experiment: Experiment, corpus: Corpus, where: Corpus, folder: str, page: Page, full: bool
 ) -> Evaluated:
   window, limit = experiment.data.window, 0 if full else experiment.evaluation.max_songs
-  training = artificial.encode(model, load_songs(corpus.paths('train', _CENTROID_SONGS)), 'encoding training songs')
+  training = artificial.encode(model, training_songs(corpus, experiment.data, _CENTROID_SONGS), 'encoding training songs')
   patterns = len(training[0].features.patterns)
   positions = artificial.centroids(artificial.window_means(training, window), patterns)
   validation = artificial.encode(model, load_songs(corpus.paths('validation')), 'encoding validation songs')

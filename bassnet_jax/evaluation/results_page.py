@@ -357,7 +357,7 @@ def _diatonic(page: Document, rows: Sequence[Row]) -> None:
   for row in mapped:
     tests = [(result.metrics.get('plane', {}).get('permutation') or {}).get('p') for result in row.results]
     known = [p for p in tests if p is not None]
-    call = 'no test' if not known else 'supported (p < 0.01)' if max(known) < 0.01 else 'not decided'
+    call = 'no test' if not known else 'one seed' if len(known) < 2 else 'supported (p < 0.01)' if max(known) < 0.01 else 'not decided'
     lowest, highest = results.estimate(row, _extreme('diatonic', np.nanmin)), results.estimate(row, _extreme('diatonic', np.nanmax))
     truth, mismatched = results.estimate(row, 'plane.truth.diatonic'), results.estimate(row, _extreme('diatonic_mismatched', np.nanmax))
     p = f'{max(known):.4f}' if known else ''

@@ -22,8 +22,6 @@ from data_pipeline.song import RenderedSource, SkipSong, SongKey, Source
 CONDITIONS = {'plain': 'plain', 'soundfont': 'another SoundFont', 'mastered': 'mastered', 'both': 'another SoundFont, mastered'}
 """How a rendering is called in the table, in its order."""
 FIGURES = {'pitch_class_accuracy': 'pitch-class accuracy', 'onset_above_chance': 'onset F1 - chance', 'note_pc_f1': 'note+pitch-class F1'}
-ALLOWED_LOSS = 0.05
-"""Of pitch-class accuracy and of onset F1 minus chance: a model that loses more is not robust."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from bassnet_jax.config import DataConfig
+from bassnet_jax.inputs.corpus import Corpus
 from data_pipeline import features as ft
 from data_pipeline.features import Features
 
 
 def load_songs(paths: Sequence[str]) -> list[Features]:
   return [ft.load(path) for path in paths]
+
+
+def training_songs(corpus: Corpus, data: DataConfig, most: int) -> list[Features]:
+  """The first songs of each dataset, at most `most`, of those that training reads (`data.max_songs`)."""
+  return load_songs(corpus.paths('train', min(most, data.max_songs or most)))
 
 
 def with_interval(values: dict[str, Any], name: str) -> str:

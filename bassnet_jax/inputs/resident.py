@@ -11,7 +11,7 @@ import numpy as np
 from flax import struct
 
 from bassnet_jax.batch import Batch
-from bassnet_jax.config import DataConfig
+from bassnet_jax.config import ConfigError, DataConfig
 from data_pipeline import features as ft
 from data_pipeline.progress import Progress
 
@@ -54,6 +54,15 @@ FILL = {'mix': 0, 'bass': 0, 'pitch': ft.NO_PITCH, 'onset': 0, 'level': 0}
 """The arrays of frames, and what silence is in each."""
 TAIL = ft.CONTEXT_FRAMES + ft.EXCERPT_FRAMES
 """Frames of silence after the last song."""
+
+
+def check(config: DataConfig, context: int) -> None:
+  """Raises ConfigError: windows that can't be cut. With more context than the silence between songs they would hear the next song."""
+  if config.window % 2 or context > ft.CONTEXT_FRAMES:
+    raise ConfigError(
+      f'data.window={config.window}, with {context} frames of context on both sides, as the dilations of the model ask for: expected an '
+      f'even window and at most {ft.CONTEXT_FRAMES} frames of context'
+    )
 
 
 def room(frames: int) -> int:

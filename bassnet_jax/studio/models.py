@@ -83,13 +83,11 @@ class Shelf:
 
   def describe(self, model_id: str) -> dict:
     """What the page is told of a model: its own settings and the distribution behind the plane."""
-    from bassnet_jax import latent_density
+    from bassnet_jax import checkpoints, latent_density
 
     model, choice = self.get(model_id), self.choices[model_id]
-    folder = choice.path if os.path.isdir(choice.path) else os.path.dirname(choice.path)
-    folder = os.path.dirname(os.path.abspath(folder)) if os.path.basename(os.path.abspath(folder)) == 'checkpoints' else folder
     try:
-      density = latent_density.read(folder)
+      density = latent_density.read(checkpoints.workdir_of(choice.path))
     except latent_density.DensityError as error:
       raise StudioError(str(error), 500) from error
     return {
