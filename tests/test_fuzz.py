@@ -88,7 +88,7 @@ def test_the_fuzzing_finds_what_it_looks_for(tmp_path):
     ('model.trunk_dilations=1,-8', 'found -8'),
     ('data.datasets=', 'the list is empty'),
     ('train.checkpoint_every=0', 'expected 1 to'),
-    ('train.steps=' + '9' * 5000, 'of type int'),
+    ('train.steps=' + '9' * 5000, 'expected a whole number'),
   ],
 )
 def test_setting_out_of_its_range(assignment, words):
