@@ -80,7 +80,7 @@ def test_experiments_survive_json(name):
 def test_settings_of_another_version_are_named():
   values = configs.to_dict(BASE)
   values['loss']['from_the_future'] = 1
-  with pytest.raises(ConfigError, match='LossConfig has no field from_the_future'):
+  with pytest.raises(ConfigError, match='loss has no field from_the_future here'):
     configs.from_dict(values)
 
 

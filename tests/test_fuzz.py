@@ -218,6 +218,16 @@ def test_damaged_latent_density(tmp_path, counts):
   assert len(str(caught.value)) < 500
 
 
+@pytest.mark.parametrize('text', ['{}', '[]', '{'])
+def test_damaged_summary_under_a_latent_density(tmp_path, text):
+  folder = extraction.folder(str(tmp_path), 'bassnet_pop_rock', 'open')
+  os.makedirs(folder)
+  with open(os.path.join(folder, 'summary.json'), 'w') as file:
+    file.write(text)
+  with pytest.raises(extraction.SummaryError, match=r'summary\.json is damaged .* Delete it'):
+    latent_density._feature_files(configs.Experiment('x'), str(tmp_path), 1)
+
+
 @pytest.mark.parametrize(
   'program, notes',
   [(33, 33), ('1e+308', 0), (float('inf'), 0), ([1], 0), (True, 0), (-1, 0), (10**400, 0), (None, 0)],

@@ -254,7 +254,7 @@ function analyse() {
     return;
   }
   if (!studio.model) {
-    complain('No model is loaded, so there is no bass yet. Choose one of the list.');
+    complain('No model is loaded, so there is no bass yet. Choose another one of the list, or reload this page.');
     return;
   }
   studio.asked = JSON.stringify(mixer.channels());
