@@ -250,7 +250,8 @@ def _generate(model, audio) -> None:
 
 
 @commands.plain_errors()
-def main(_) -> None:
+def main(arguments: list[str]) -> None:
+  commands.only_flags(arguments[1:], None, 'set')
   memory.keep_freed()  # for the PyTorch twin too
   import jax
 

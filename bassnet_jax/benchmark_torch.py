@@ -63,7 +63,11 @@ class TorchBassNet(nn.Module):
     super().__init__()
     cfg = experiment.model
     if cfg.gating != 'product' or not cfg.variational or cfg.dtype != 'float32' or experiment.loss.exchange not in ('exchange', 'rolled'):
-      raise ValueError('the PyTorch twin is of the default network only: gating=product, variational, float32, exchange or rolled')
+      raise ValueError(
+        'the PyTorch twin is of the default network only: expected model.gating=product, model.variational=true, model.dtype=float32 and '
+        f'loss.exchange=exchange or rolled; found {cfg.gating}, {str(cfg.variational).lower()}, {cfg.dtype}, {experiment.loss.exchange}. '
+        'Leave the twin out with --notorch.'
+      )
     self.config, self.loss, self.data = cfg, experiment.loss, experiment.data
     self.linear = nn.ModuleDict()
     for path, leaf in jax.tree_util.tree_leaves_with_path(params['params']):

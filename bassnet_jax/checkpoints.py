@@ -95,7 +95,10 @@ class Checkpoints:
     if iterator is not None:
       items['input'] = _IteratorArgs(iterator)
     if not self._manager.save(step, args=ocp.args.Composite(**items), force=True):
-      raise CheckpointError(f'{self.directory}: the checkpoint of step {step} was not saved')
+      raise CheckpointError(
+        f'{self.directory}: the checkpoint of step {step} was not saved. Is the folder still there, and no other run in it? '
+        'The same command goes on from the checkpoint before.'
+      )
 
   def restore(self, step: int, abstract_state: Any, iterator: Any | None) -> Any:
     """The state of a step, on the devices that `abstract_state` names; moves the iterator to where it was."""
@@ -210,7 +213,10 @@ def _raise_if_out_of_reach(error: Exception) -> None:
   """Raises a CheckpointError where it isn't the checkpoint that is at fault: a permission, a disk that doesn't answer."""
   gone = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
   if (isinstance(error, OSError) and not gone) or 'PERMISSION_DENIED' in str(error) or isinstance(error, MemoryError):
-    raise CheckpointError(f'a checkpoint can not be read: {_reason(error)}') from error
+    raise CheckpointError(
+      f'a checkpoint can not be read: {_reason(error)}. See that its disk answers and that this user may read it, then run the same '
+      'command again.'
+    ) from error
 
 
 def _reason(error: Exception) -> str:

@@ -171,7 +171,9 @@ def _parse(text: str, kind: Any, assignment: str) -> Any:
   try:
     return kind(text)
   except ValueError as error:
-    raise ConfigError(f'--set {_shown(assignment)}: expected a value of type {kind.__name__}, found {_shown(text)!r}') from error
+    raise ConfigError(
+      f'--set {_shown(assignment)}: expected {config_limits.WORDS.get(kind, kind.__name__)}, found {_shown(text)!r}'
+    ) from error
 
 
 def to_dict(experiment: Experiment) -> dict[str, Any]:
@@ -190,7 +192,10 @@ def from_dict(values: dict[str, Any]) -> Experiment:
     hints = typing.get_type_hints(cls)
     unknown = set(given) - set(hints)
     if unknown:
-      raise ConfigError(f'settings of another version: {cls.__name__} has no field {_shown(", ".join(sorted(unknown)))}')
+      raise ConfigError(
+        f'settings of another version of this package: {cls.__name__.removesuffix("Config").lower()} has no field '
+        f'{_shown(", ".join(sorted(unknown)))} here. Use the version that wrote them.'
+      )
     return cls(
       **{
         key: build(hints[key], value) if isinstance(value, dict) and dataclasses.is_dataclass(hints[key]) else _tupled(value, hints[key])

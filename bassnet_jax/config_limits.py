@@ -53,6 +53,8 @@ LIMITS: dict[str, tuple[float, float]] = {
 """Lowest and highest value of a field, or of every item of one that is a list; a field that isn't here may have any of its type."""
 MOST_ITEMS = 64
 """Of a field that is a list."""
+WORDS = {int: 'a whole number', float: 'a number', bool: 'true or false', str: 'text'}
+"""Type of a field -> what its user reads."""
 _NOT_EMPTY = ('data.datasets',)
 
 
@@ -84,15 +86,21 @@ def _fault(name: str, value: Any, kind: Any) -> str | None:
       return 'the list is empty; expected at least one'
     return next((wrong for item in value if (wrong := _fault(name, item, arguments[0])) is not None), None)
   if kind is bool or kind is str:
-    return None if isinstance(value, kind) else f'found {_short(value)}; expected {"true or false" if kind is bool else "text"}'
+    return None if isinstance(value, kind) else f'found {_short(value)}; expected {WORDS[kind]}'
   allowed = int | float if kind is float else kind
   if isinstance(value, bool) or not isinstance(value, allowed):
-    return f'found {_short(value)}; expected a value of type {kind.__name__}'
+    return f'found {_short(value)}; expected {WORDS.get(kind, kind.__name__)}'
   low, high = LIMITS.get(name, (-math.inf, math.inf))
   if not low <= value <= high or value != value or abs(value) == math.inf:
-    expected = f'{low:g}' if low == high else f'{low:g} to {high:g}'
-    return f'found {_short(value)}; expected {expected}'
+    return f'found {_short(value)}; expected {_range(low, high)}'
   return None
+
+
+def _range(low: float, high: float) -> str:
+  if math.isinf(high):
+    return 'a finite number'
+  first, last = (str(int(limit)) if float(limit).is_integer() else f'{limit:g}' for limit in (low, high))
+  return first if low == high else f'{first} to {last}'
 
 
 def _short(value: Any) -> str:

@@ -43,7 +43,7 @@ def check(folder: str, inputs, overwrite: bool) -> None:
     OutputError: it can't be made or written, holds results, or an input lies in the way.
   """
   if os.path.exists(folder) and not os.path.isdir(folder):
-    raise OutputError(f'The output {folder} is a file; expected a folder.')
+    raise OutputError(f'The output {folder} is a file; expected a folder. Choose another one.')
   names = (*FILES, PLAYED_MIDI)
   results = {os.path.realpath(os.path.join(folder, name)) for name in names}
   for path in inputs:
@@ -54,7 +54,15 @@ def check(folder: str, inputs, overwrite: bool) -> None:
     raise OutputError(f'The output folder {folder} holds results already ({", ".join(there)}); choose another one or add --overwrite.')
   parent = existing_parent(folder)
   if not os.path.isdir(parent) or not os.access(parent, os.W_OK | os.X_OK):
-    raise OutputError(f'The output folder {folder} cannot be written: no permission in {parent}, or it is not a folder.')
+    raise OutputError(
+      f'The output folder {folder} cannot be written: no permission in {parent}, or it is not a folder. Choose another output folder.'
+    )
+  try:
+    with tempfile.TemporaryFile(dir=parent):  # to the administrator, every place looks writable
+      pass
+  except OSError as error:
+    reason = error.strerror or error
+    raise OutputError(f'The output folder {folder} cannot be made or written in {parent} ({reason}). Choose another one.') from error
 
 
 def existing_parent(folder: str) -> str:

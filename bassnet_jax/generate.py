@@ -111,7 +111,9 @@ def generate(
     mono, mix = song_input.read(paths)
   hearing.check_usable(mono, ', '.join(paths))
   if chosen.span[0] >= mix.seconds:
-    raise GenerateError(f'The range of seconds begins at {clock(chosen.span[0])}; the input ends at {clock(mix.seconds)}.')
+    raise GenerateError(
+      f'The range of seconds begins at {clock(chosen.span[0])}; the input ends at {clock(mix.seconds)}. Begin before that.'
+    )
   report(f'read {", ".join(map(os.path.basename, paths))}: {clock(mix.seconds)}, {generated.format_of(mix)}')
   # Before the analysis: the model says which part of the mix it listens to.
   if checkpoint is None or isinstance(checkpoint, str):
@@ -245,7 +247,7 @@ def load_model(path: str):
   """
   path = os.fspath(path)
   if '://' not in path and not os.path.exists(path):
-    raise GenerateError(f'{path}: there is no such checkpoint. Give the --workdir of a training run.')
+    raise GenerateError(f'{path}: there is no such checkpoint. {packaged.what_to_give()}')
   from bassnet_jax import trained
 
   try:
@@ -288,9 +290,9 @@ def _define_flags(define: commands.Define) -> None:
 @commands.with_flags(_define_flags, MemoryError, bare='input')
 def main(defined: flags.FlagValues) -> int:
   """Writes the bass track into the output folder; 130 when stopped by Ctrl-C."""
-  for name in ('input', 'output'):
+  for name, example in {'input': 'mix.wav, the mix without bass', 'output': 'out, the folder for the results'}.items():
     if not defined[name].value:
-      raise GenerateError(f'--{name} is missing.')
+      raise GenerateError(f'--{name} is missing: give for example --{name}={example}.')
   try:
     style = (defined.style_mix, defined.style_bass) if defined.style_mix or defined.style_bass else None
     generate(

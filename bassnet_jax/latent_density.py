@@ -101,7 +101,7 @@ def read(folder: str) -> Density:
   except (OSError, ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as error:
     raise DensityError(f'{path} is damaged ({str(error)[:200]}). Make it again with python -m bassnet_jax.latent_density.') from error
   if not (counts >= 0).all() or not counts.max() < 1e15:
-    raise DensityError(f'{path} counts something else than frames. Make it again with python -m bassnet_jax.latent_density.')
+    raise DensityError(f'{path} counts something other than frames. Make it again with python -m bassnet_jax.latent_density.')
   if not counts.sum() > 0:
     raise DensityError(f'{path} counts nothing. Make it again with python -m bassnet_jax.latent_density.')
   smooth = ndimage.gaussian_filter(counts, 1.5, mode='constant')
@@ -143,13 +143,12 @@ def _feature_files(experiment, data_dir: str, most: int) -> list[str]:
   plain = [name for name in experiment.data.datasets if catalogue.plain_name(name) == name]
   for dataset in plain or experiment.data.datasets:
     directory = extraction.folder(data_dir, *dataset.split('/'))
-    summary = os.path.join(directory, 'summary.json')
-    if not storage.exists(summary):
-      raise DensityError(f'{summary} is missing: build {dataset} with python -m data_pipeline.build, or give another --data_dir.')
-    songs = json.loads(storage.read_text(summary))['songs']
-    found += [extraction.song_path(directory, name) for name, song in sorted(songs.items()) if song['split'] == 'train']
+    summary = extraction.load_summary(directory, missing_ok=True)
+    if summary is None:
+      raise DensityError(f'{data_dir} lacks {dataset}: build it with python -m data_pipeline.build, or give another --data_dir.')
+    found += [extraction.song_path(directory, name) for name in summary.splits().get('train', [])]
   if not found:
-    raise DensityError(f'{data_dir} has no training songs of {", ".join(experiment.data.datasets)}.')
+    raise DensityError(f'{data_dir} has no training songs of {", ".join(experiment.data.datasets)}. Give another --data_dir.')
   return [found[i] for i in np.unique(np.linspace(0, len(found) - 1, min(most, len(found))).astype(int))]
 
 

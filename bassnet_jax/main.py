@@ -45,7 +45,7 @@ _ACCEPT_CHANGES = flags.DEFINE_bool(
 _DEMO = flags.DEFINE_bool('demo', True, 'After the report, play a bass to the mix of a test song (music experiments).')
 
 
-def main(_) -> None:
+def main(arguments: Sequence[str]) -> None:
   """Flags in, exit code out; a user's mistake is one plain line."""
   memory.keep_freed()
   import jax
@@ -66,8 +66,9 @@ def main(_) -> None:
   # Every error of ours that a user can cause is one of these.
   user_errors = (*commands.USER_ERRORS, train.TrainingError, run_control.WorkdirBusyError)
   try:
+    commands.only_flags(arguments[1:], 'experiment', 'set')
     if not _EXPERIMENT.value:
-      raise experiments.UnknownExperimentError(f'give --experiment=NAME; there are: {", ".join(experiments.names())}')
+      raise experiments.UnknownExperimentError(experiments.give_one())
     experiment = configs.override(experiments.preset(experiments.get(_EXPERIMENT.value), _PRESET.value), _SET.value)
     distributed.initialize(distributed.cluster(_COORDINATOR.value, _PROCESS_COUNT.value, _PROCESS_INDEX.value, _TIMEOUT.value))
     workdir = _WORKDIR.value or os.path.join('runs', experiment.name, _PRESET.value, str(_SEED.value))
@@ -111,6 +112,7 @@ def run(
   from bassnet_jax.inputs import corpus as corpora
   from data_pipeline import storage
 
+  train.check_batch(experiment)  # before minutes of building data
   storage.make_folder(workdir)
   with distributed.primary_first('data'):
     corpus = corpora.open_corpus(experiment.data, data_dir, manual_dir, options=source_options)
@@ -137,15 +139,10 @@ def _finish(experiment, corpus, elsewhere, workdir: str, seed: int, manual_dir: 
   from data_pipeline import storage
 
   where = elsewhere or corpus
-  empty = [split for split in ('validation', 'test') if not where.paths(split)]
-  if empty:
+  if report.missing(where):
     if origin is not None:
       origin.hand_down(workdir)
-    print(
-      f'no report: there is no {" and no ".join(empty)} song in {", ".join(where.names)}. For one, put songs into folders '
-      'named train, validation and test.',
-      flush=True,
-    )
+    print(report.missing(where), flush=True)
     return
   report.write(experiment, corpus, workdir, seed, elsewhere)
   copy = f', here in {os.path.join(storage.local(workdir), "report")}' if storage.is_remote(workdir) else ''

@@ -82,7 +82,7 @@ def pieces_of(dataset: str, data_dir: str, names: Sequence[str]) -> list[Feature
   found = [ft.load(extraction.song_path(directory, name)) for name in names or there]
   usable = [piece for piece in found if piece.mix_notes is not None and piece.beats is not None and len(piece.notes)]
   if not usable:
-    raise CheckError(f'{dataset} has no validation piece whose notes and beats are known.')
+    raise CheckError(f'{dataset} has no validation piece whose notes and beats are known. Give a --dataset that is played from notes.')
   return usable
 
 

@@ -41,6 +41,12 @@ def resolve(checkpoint: str | None) -> str:
   return path(checkpoint) if checkpoint in names() and not os.path.exists(checkpoint) else checkpoint
 
 
+def what_to_give() -> str:
+  """What a --checkpoint that isn't there should have been."""
+  there = ', '.join(names())
+  return 'Give the --workdir of a training run' + (f', or a model of this package: {there}.' if there else '.')
+
+
 def path(name: str = DEFAULT) -> str:
   """The folder of a packaged model, there or not."""
   return os.path.join(FOLDER, name)
@@ -67,7 +73,7 @@ def write(folder: str, params: Any, described: dict[str, Any]) -> None:
     with np.errstate(over='ignore'):
       arrays[name] = np.asarray(value).astype(np.float16)
     if not np.isfinite(arrays[name]).all():
-      raise ValueError(f'the parameter {name} has values that float16 cannot hold; the model cannot be packaged')
+      raise ValueError(f'the parameter {name} has values that float16 cannot hold; the model cannot be packaged. Give another one')
   weights, text = os.path.join(folder, WEIGHTS_FILE), os.path.join(folder, DESCRIPTION_FILE)
   with open(text + '.tmp', 'w', encoding='utf-8') as file:
     json.dump(described, file)
@@ -89,7 +95,7 @@ def read(folder: str) -> tuple[Any, dict[str, Any], int]:
     params: dict[str, Any] = {}
     for name, array in npz_file.read(os.path.join(folder, WEIGHTS_FILE)).items():
       if array.dtype.kind != 'f' or not np.isfinite(array).all():
-        raise ValueError(f'the parameter {name[:60]!r} holds something else than numbers')
+        raise ValueError(f'the parameter {name[:60]!r} holds something other than numbers')
       *parents, last = name.split(_SEPARATOR)
       node = params
       for parent in parents:
@@ -140,7 +146,8 @@ def card(folder: str) -> str:
 
 
 @commands.plain_errors()
-def main(_) -> None:
+def main(arguments: list[str]) -> None:
+  commands.only_flags(arguments[1:], 'checkpoint')
   if not _CHECKPOINT.value:
     raise ValueError('give --checkpoint=WORKDIR, the --workdir of a training run')
   folder = pack(storage.absolute(_CHECKPOINT.value), _NAME.value)

@@ -64,7 +64,7 @@ def measure(
         found += [item] if item is not None else []
         progress.update()
   if not found:
-    raise ValueError(f'no piece of the split {split!r} of {dataset} can be used')
+    raise ValueError(f'no piece of the split {split!r} of {dataset} can be used; python -m data_pipeline.build --dry_run says why')
   found.sort(key=lambda item: item.features.id)
   return {
     'dataset': dataset,

@@ -223,11 +223,12 @@ def record_failure(plan: Plan, name: str, seed: int, message: str) -> None:
 
 
 @commands.plain_errors()
-def main(_) -> None:
+def main(arguments: Sequence[str]) -> None:
   """Flags in, exit code out: 0 if every run has its result, 1 if one failed, 2 for a user's mistake, 143 if interrupted."""
   import experiments
   from bassnet_jax.evaluation import results_page
 
+  commands.only_flags(arguments[1:], 'experiments', 'set')
   kept = os.path.abspath(_RESULTS.value)
   failed: list[tuple[str, int]] = []
   try:

@@ -15,6 +15,7 @@ LONGEST_BEAT = 0xFFFFFF  # microseconds: a tempo event has 24 bits
 SHORTEST_BEAT = 20_000  # microseconds; a tracker's double hit is no beat
 MOST_BYTES = 64 << 20
 _MOST_TICKS_PER_BEAT = 0x7FFF
+_AGAIN = 'Export it from the sequencer again.'
 
 
 class TempoError(ValueError):
@@ -124,18 +125,18 @@ def open_midi(path: str | os.PathLike) -> tuple[mido.MidiFile, list[tuple[int, m
     OSError: the file can't be read.
   """
   if os.path.isdir(path):
-    raise TempoError(f'{path} is a folder; expected a MIDI file.')
+    raise TempoError(f'{path} is a folder; expected a MIDI file. Give the path of one file.')
   if os.path.getsize(path) > MOST_BYTES:
-    raise TempoError(f'{path} is larger than {MOST_BYTES >> 20} MiB; this is no MIDI file of a song.')
+    raise TempoError(f'{path} is larger than {MOST_BYTES >> 20} MiB; this is no MIDI file of a song. Give another one.')
   try:
     file = mido.MidiFile(path, clip=True)
     merged = mido.merge_tracks(file.tracks)
   except (EOFError, KeyError, IndexError, ValueError) as error:
-    raise TempoError(f'{path} is not a readable MIDI file ({str(error) or "it ends too early"}).') from error
+    raise TempoError(f'{path} is not a readable MIDI file ({str(error) or "it ends too early"}). {_AGAIN}') from error
   except OSError as error:
     if error.errno is not None:  # mido raises a bare OSError for content that isn't MIDI
       raise
-    raise TempoError(f'{path} is not a readable MIDI file ({error}).') from error
+    raise TempoError(f'{path} is not a readable MIDI file ({error}). {_AGAIN}') from error
   if file.type == 2:
     raise TempoError(f'{path} is a MIDI file of type 2 (its tracks are independent patterns, not one song); save it as type 1.')
   if not 0 < file.ticks_per_beat <= _MOST_TICKS_PER_BEAT:
@@ -159,7 +160,7 @@ def read(path: str | os.PathLike) -> TempoMap:
   try:
     file, messages = open_midi(path)
   except OSError as error:
-    raise TempoError(f'{path} cannot be read as a tempo map: {error.strerror or error}.') from error
+    raise TempoError(f'{path} cannot be read as a tempo map: {error.strerror or error}. Give the path of a MIDI file.') from error
   factor = -(-TICKS_PER_BEAT // file.ticks_per_beat)
   changes, signatures = {0: round(60e6 / DEFAULT_BPM)}, {}
   for tick, message in messages:

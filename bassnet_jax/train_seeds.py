@@ -121,12 +121,7 @@ def train_seeds(experiment: Experiment, corpus: Corpus, workdirs: Mapping[int, s
     TrainingError: a workdir belongs to other settings, or there are several processes.
     Interrupted: a signal came; the states are saved.
   """
-  if experiment.data.resident_placement == 'sharded':
-    raise configs.ConfigError('data.resident_placement=sharded: several seeds at once share a copy of the data on every device')
-  if experiment.data.backend != 'resident':
-    raise configs.ConfigError(
-      f'data.backend={experiment.data.backend}: several seeds share one copy of the data in device memory: --set data.backend=resident'
-    )
+  check_input(experiment)
   if jax.process_count() > 1:
     raise train.TrainingError('several seeds at once are trained by one process: start it on one host, or train the seeds one by one')
   steps = train.total_steps(experiment, corpus)
@@ -163,6 +158,26 @@ def train_seeds(experiment: Experiment, corpus: Corpus, workdirs: Mapping[int, s
       group = _Group(experiment, corpus, seeds, steps, {seed: workdirs[seed] for seed in seeds}, checkpoints)
       failed |= group.run(stepper, state, begun, stop)
   return failed
+
+
+def check_input(experiment: Experiment) -> None:
+  """Raises ConfigError: the input can't be shared by several seeds."""
+  data, reason = experiment.data, 'several seeds share one copy of the data in device memory'
+  if data.resident_placement == 'sharded':
+    raise configs.ConfigError(f'data.resident_placement=sharded: {reason}, whole on every device: --set data.resident_placement=auto')
+  if data.backend != 'resident':
+    raise configs.ConfigError(f'data.backend={data.backend}: {reason}: --set data.backend=resident')
+
+
+def seeds_of(listed: Sequence[str]) -> list[int]:
+  """The seeds that --seeds names. Raises ValueError: not all of them are whole numbers, or there is none."""
+  try:
+    seeds = [int(seed) for seed in listed]
+  except ValueError:
+    seeds = []
+  if not seeds:
+    raise ValueError(f'--seeds={",".join(listed)}: expected whole numbers, separated by commas, for example 0,1,2')
+  return seeds
 
 
 def groups(saved: Mapping[int, Sequence[int]]) -> list[tuple[int, list[int]]]:
@@ -276,24 +291,27 @@ def _norms(params: Any) -> jax.Array:
 
 
 @commands.plain_errors(train.TrainingError, run_control.WorkdirBusyError)
-def main(_) -> None:
+def main(arguments: Sequence[str]) -> None:
   """Flags in, exit code out: 0, 1 if a seed diverged, 2 for a user's mistake, 143 if interrupted."""
   memory.keep_freed()
   import experiments
   from bassnet_jax.inputs import corpus as corpora
 
   try:
+    commands.only_flags(arguments[1:], 'experiment', 'set')
     if not _EXPERIMENT.value:
-      raise experiments.UnknownExperimentError(f'give --experiment=NAME; there are: {", ".join(experiments.names())}')
+      raise experiments.UnknownExperimentError(experiments.give_one())
     experiment = configs.override(experiments.preset(experiments.get(_EXPERIMENT.value), _PRESET.value), _SET.value)
     workdir = storage.only_local(_WORKDIR.value or os.path.join('runs', experiment.name, _PRESET.value), 'training several seeds at once')
+    workdirs = {seed: os.path.join(workdir, str(seed)) for seed in seeds_of(_SEEDS.value)}
+    check_input(experiment)  # before the data is built
     corpus = corpora.open_corpus(experiment.data, storage.absolute(_DATA_DIR.value), _MANUAL_DIR.value)
-    failed = train_seeds(experiment, corpus, {int(seed): os.path.join(workdir, seed) for seed in _SEEDS.value})
+    failed = train_seeds(experiment, corpus, workdirs)
   except train.Interrupted as error:
     print(error, file=sys.stderr)
     sys.exit(143)
   if failed:
-    print(f'error: seeds {", ".join(map(str, failed))} diverged; the others are trained', file=sys.stderr)
+    print(f'error: seeds {", ".join(map(str, failed))} diverged, as is said above; the others are trained', file=sys.stderr)
     sys.exit(1)
 
 

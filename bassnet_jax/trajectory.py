@@ -107,7 +107,7 @@ def read(path: str) -> Trajectory:
     raise TrajectoryError(f'{path} is a folder; expected a trajectory file. Give the path of one file.')
   try:
     if os.path.getsize(path) > MOST_BYTES:
-      raise TrajectoryError(f'{path} is larger than {MOST_BYTES >> 20} MiB; this is no trajectory file.')
+      raise TrajectoryError(f'{path} is larger than {MOST_BYTES >> 20} MiB; this is no trajectory file. Expected CSV (time,x,y) or JSON.')
     with open(path, encoding='utf-8-sig') as file:
       text = file.read()
   except FileNotFoundError:

@@ -180,7 +180,11 @@ def _beam_options(text: str | None) -> list[str] | None:
 
 
 @commands.plain_errors()
-def main(_) -> None:
+def main(arguments: list[str]) -> None:
+  commands.only_flags(arguments[1:], None, 'source_set')
+  for flag in (_DATASET, _CONFIG):
+    if not flag.value:
+      raise flags.Error(f'--{flag.name} is missing: give --dataset=DATASET --config=CONFIGURATION of one of {", ".join(catalogue.names())}')
   name = f'{_DATASET.value}/{_CONFIG.value}'
   if _DRY_RUN.value:
     dry_run(name, storage.absolute(_DATA_DIR.value), _MANUAL_DIR.value, _WORKERS.value, _SOURCE_SET.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 from collections.abc import Callable, Sequence
@@ -47,28 +48,28 @@ def _freedoom(manual_dir: str | None) -> Source:
 def _midi(manual_dir: str | None) -> Source:
   from data_pipeline.sources.midi import MidiFolder
 
-  return MidiFolder(_needed(manual_dir, 'a folder of multitrack MIDI files'))
+  return MidiFolder(_needed(manual_dir, 'midi', 'a folder of multitrack MIDI files'))
 
 
 def _stems(manual_dir: str | None) -> Source:
   from data_pipeline.sources.stems import Stems
 
-  return Stems(_needed(manual_dir, 'a folder of song folders, each with a bass stem and other stems'))
+  return Stems(_needed(manual_dir, 'stems', 'a folder of song folders, each with a bass stem and other stems'))
 
 
 def _corpus(module: str, name: str, what: str) -> Callable[[str | None], Source]:
-  """A corpus that the user owns: class `name` of `data_pipeline.sources.<module>`."""
+  """A corpus that the user owns: class `name` of `data_pipeline.sources.<module>`, called as the configuration."""
 
   def make(manual_dir: str | None) -> Source:
-    folder = _needed(manual_dir, what)
+    folder = _needed(manual_dir, module, what)
     return getattr(importlib.import_module(f'data_pipeline.sources.{module}'), name)(folder)
 
   return make
 
 
-def _needed(manual_dir: str | None, what: str) -> str:
+def _needed(manual_dir: str | None, config: str, what: str) -> str:
   if not manual_dir:
-    raise ValueError(f'this configuration reads music of your own: give --manual_dir, {what}')
+    raise ValueError(f'{config} reads music of your own, and there is no --manual_dir: give --manual_dir=FOLDER, {what}')
   return os.path.abspath(manual_dir)
 
 
@@ -136,7 +137,9 @@ def parse(name: str) -> tuple[str, str]:
     UnknownDatasetError: there is none of that name.
   """
   if name not in names():
-    raise UnknownDatasetError(f'there is no dataset {name!r}; there are: {", ".join(names())}')
+    close = difflib.get_close_matches(name, names(), n=1)
+    hint = f'\nDid you mean {close[0]}?' if close else ''
+    raise UnknownDatasetError(f'there is no dataset {name!r}; there are: {", ".join(names())}{hint}')
   dataset, config = name.split('/')
   return dataset, config
 

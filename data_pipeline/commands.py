@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 
@@ -18,6 +19,12 @@ flags.disclaim_key_flags()  # --help lists the flags under the module that defin
 
 USER_ERRORS = (ValueError, OSError, ModuleNotFoundError, flags.Error)
 """What a user's mistake raises: nearly every error of this project is a ValueError; a command names what else it expects."""
+
+_OF_A_NUMBER = {
+  r'could not convert string to float: .*': 'expected a number',
+  r'invalid literal for int\(\) with base \d+: .*': 'expected a whole number',
+}
+"""What Python says of a flag's value -> what its user can read."""
 
 Define = Callable[..., None]
 """`define(flags.DEFINE_string, name, default, text, **limits)` adds one flag to a command."""
@@ -38,8 +45,22 @@ def refuse(error: BaseException, reason: str | None = None) -> int:
   if traceback_wanted():
     raise error
   reason = reason or file_errors.explain(error) or type(error).__name__
+  if isinstance(error, flags.Error):
+    for theirs, plain in _OF_A_NUMBER.items():
+      reason = re.sub(theirs, plain, reason)
   print(f'error: {reason}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
   return 2
+
+
+def only_flags(words: Sequence[str], bare: str | None = None, assigned: str | None = None) -> None:
+  """Raises flags.Error: a word stands without a flag; unseen, it would change nothing.
+
+  Args:
+    bare: the flag that was meant, most likely; `assigned`: where the word is an assignment, as a second one after --set.
+  """
+  if words:
+    meant = assigned if assigned and '=' in words[0] else bare
+    raise flags.Error(f"'{words[0]}' is not a flag" + (f'; write --{meant}={words[0]}' if meant else ''))
 
 
 def _reader_left() -> bool:
@@ -97,8 +118,7 @@ def with_flags(define_flags: Callable[[Define], None], *others: type[BaseExcepti
       if given.help:
         print(f'{main.__globals__["__doc__"]}\n{given.get_help()}')
         return 0
-      if rest:
-        raise flags.Error(f"'{rest[0]}' is not a flag" + (f'; write --{bare}={rest[0]}' if bare else ''))
+      only_flags(rest, bare)
       return main(given)
 
     return framed

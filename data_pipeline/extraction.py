@@ -222,10 +222,16 @@ def begin(source: Source, directory: str) -> list[SongKey]:
   """
   keys = list(source.songs())
   if len({key.id for key in keys}) != len(keys):
-    raise ValueError(f'{source!r} gives one id to several songs: {Counter(key.id for key in keys).most_common(1)[0][0]}')
+    twice = Counter(key.id for key in keys).most_common(1)[0][0]
+    raise ValueError(f'{_place(source)}: one id to several songs: {twice}. Give their folders or files different names.')
   storage.make_folder(os.path.join(directory, 'songs'))
   _claim(directory, source)
   return keys
+
+
+def _place(source: Source) -> str:
+  """What a message calls a source: its folder, or what it is."""
+  return getattr(getattr(source, 'source', source), 'folder', None) or repr(source)
 
 
 def _remove_remains(directory: str) -> None:
@@ -261,7 +267,7 @@ def finish(source: Source, directory: str, keys: list[SongKey], outcomes: Iterab
     ValueError: the source's songs are no longer those of `keys`, or none is left to train on.
   """
   if list(source.songs()) != keys:
-    raise ValueError(f'the songs of {source!r} changed while they were read; run the same command again when they are at rest')
+    raise ValueError(f'the songs of {_place(source)} changed while they were read; run the same command again when they are at rest')
   _remove_remains(directory)
   songs, skipped = {}, {}
   frames, sums = 0, {'mix': np.zeros((2, ft.MIX_BINS)), 'bass': np.zeros((2, ft.BASS_BINS))}
@@ -275,7 +281,9 @@ def finish(source: Source, directory: str, keys: list[SongKey], outcomes: Iterab
       sums[name] += values
   if not frames:
     reasons = '\n'.join(f'  {song}: {reason}' for song, reason in list(skipped.items())[:20])
-    raise ValueError(f'{source!r} gives no song to train on; skipped {len(skipped)}:\n{reasons}')
+    raise ValueError(
+      f'{_place(source)} gives no song to train on; skipped {len(skipped)}:\n{reasons}\nGive another --manual_dir, or mend these songs.'
+    )
   statistics = {'frames': [float(frames)]}
   for name, (total, squares) in sums.items():
     mean = total / frames

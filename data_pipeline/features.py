@@ -133,7 +133,7 @@ def load(path: str) -> Features:
     header = json.loads(members['header'].tobytes())
     if header['version'] != VERSION:
       raise FeatureFileError(
-        f'{path}: features of version {str(header["version"])[:20]}; this package makes {VERSION}. Build the dataset anew.'
+        f'{path}: features of version {str(header["version"])[:20]}; this package makes {VERSION}. Delete its dataset and build it anew.'
       )
     optional = {
       'mix_notes': Notes.from_rows(members['mix_notes']) if 'mix_notes' in members else None,

@@ -44,7 +44,7 @@ def load(path: str, stream: int, sample_rate: int = SAMPLE_RATE, longest: float 
     AudioError: no ffmpeg, no such stream, damaged, too long, or samples that are no numbers.
   """
   if not os.path.isfile(path):
-    raise AudioError(f'{path}: no such file, or a folder. Check the path.')
+    raise AudioError(f'{path}: no such file, or a folder; an audio file is expected. Check the path.')
   tool = program()
   if tool is None:
     raise AudioError(f'{path}: ffmpeg is needed to read it, and was not found. {HOW_TO_GET}.')
@@ -60,7 +60,7 @@ def load(path: str, stream: int, sample_rate: int = SAMPLE_RATE, longest: float 
   if not len(result):
     raise AudioError(f'{path}: audio stream {stream} holds no sample. Copy the file again.')
   if len(result) > longest * sample_rate:
-    raise AudioError(f'{path}: more than {longest / 60:.0f} minutes long, which is the most that is taken.')
+    raise AudioError(f'{path}: more than {longest / 60:.0f} minutes long, which is the most that is taken. Cut it into pieces.')
   if not np.isfinite(result).all():
-    raise AudioError(f'{path}: audio stream {stream} has samples that are no numbers (NaN or infinite).')
+    raise AudioError(f'{path}: audio stream {stream} has samples that are no numbers (NaN or infinite). Export it anew.')
   return result

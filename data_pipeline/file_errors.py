@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 
 _FULL = ('No space left on device', 'Disk quota exceeded', 'ENOSPC')
 _ADVICE = {
@@ -12,13 +13,16 @@ _ADVICE = {
   errno.EACCES: 'this user may not read or write there: give another folder, or change its permissions',
   errno.EPERM: 'this user may not do that there: give another folder, or change its permissions',
   errno.EMFILE: 'too many files are open at once: raise the limit (ulimit -n), then run the same command again',
+  errno.ENOENT: 'it is not there, and can not be made there: look at the path',
+  errno.ENOTDIR: 'a file lies where a folder is needed: give another folder',
+  errno.EISDIR: 'a folder lies where a file is needed: give the path of a file',
   errno.EIO: 'the disk reports a defect: look at its state before anything is written to it again',
 }
 
 
 def explain(error: BaseException) -> str:
   """The text of an error; where the file system is the reason, with what to do."""
-  text = str(error)
+  text = re.sub(r'^\[Errno \d+\] ', '', str(error))
   code = error.errno if isinstance(error, OSError) else None
   if code not in _ADVICE and any(words in text for words in _FULL):  # a library's own error, of tensorflow or Orbax
     code = errno.ENOSPC

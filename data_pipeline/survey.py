@@ -113,7 +113,7 @@ def check_before(source: Source, data_dir: str, tfds_files: bool = True) -> None
   if wrong:
     print(f'{len(wrong)} songs can not be used, as their files or headers show; the summary will name them. The first: {wrong[0]}')
   if wrong and not seconds:
-    raise ValueError('none of the songs can be used:\n' + '\n'.join(f'  {line}' for line in wrong[:20]))
+    raise ValueError('\n'.join(['none of the songs can be used:', *(f'  {line}' for line in wrong[:20]), 'Give another --manual_dir.']))
   needed = bytes_needed(seconds, tfds_files)
   if storage.is_remote(data_dir):
     print(f'about {seconds / 60:.0f} min of music; needs about {needed / 1e9:.2f} GB in {data_dir}', flush=True)

@@ -28,8 +28,16 @@ def register(function: Callable[[], Experiment]) -> Callable[[], Experiment]:
   return function
 
 
+_LIST = '\npython -m bassnet_jax.main --list says what each is.'
+
+
 def names() -> list[str]:
   return sorted(_EXPERIMENTS)
+
+
+def give_one() -> str:
+  """What to say where no experiment is named."""
+  return f'--experiment is missing: give --experiment=NAME; there are: {", ".join(names())}{_LIST}'
 
 
 def get(name: str) -> Experiment:
@@ -40,8 +48,8 @@ def get(name: str) -> Experiment:
   """
   if name not in _EXPERIMENTS:
     close = difflib.get_close_matches(name, _EXPERIMENTS, n=1)
-    hint = f' Did you mean {close[0]}?' if close else ''
-    raise UnknownExperimentError(f'there is no experiment {name!r}.{hint} There are: {", ".join(names())}')
+    hint = f'\nDid you mean {close[0]}?' if close else ''  # last: the list fills a screen
+    raise UnknownExperimentError(f'there is no experiment {name!r}; there are: {", ".join(names())}{hint}{_LIST}')
   return replace(_EXPERIMENTS[name](), name=name)
 
 

@@ -26,6 +26,8 @@ def main(given: flags.FlagValues) -> int:
     raise OwnError('only here')
   if given.song == 'full':
     raise OSError(errno.ENOSPC, 'No space left on device', 'song.npz')
+  if given.song == 'file':
+    raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), 'a.wav/out')
   if given.song == 'silent':
     raise ValueError
   if given.song == 'bug':
@@ -44,8 +46,10 @@ def _no_tracebacks(monkeypatch):
     (['--song=own'], 'only here'),
     (['--song=full'], "song.npz'\nthe disk is full: make room"),
     (['--song=silent'], 'ValueError'),
+    (['--song=file'], "error: Not a directory: 'a.wav/out'\na file lies where a folder is needed"),
     (['a.wav'], "'a.wav' is not a flag; write --song=a.wav"),
     (['--count=0'], 'count'),
+    (['--count=two'], 'flag --count=two: expected a whole number\n'),
     (['--unknown=1'], 'unknown'),
   ],
 )
@@ -87,6 +91,8 @@ def test_help_needs_neither_jax_nor_tensorflow():
     (('data_pipeline.build', '--dataset=bassnet_pop_rock', '--config=nothing'), 'nothing'),
     (('bassnet_jax.describe',), 'give one checkpoint'),
     (('bassnet_jax.packaged',), 'give --checkpoint=WORKDIR'),
+    (('data_pipeline.build', '--config=open'), '--dataset is missing'),
+    (('bassnet_jax.main', '--experiment=pr_window64', '--set', 'data.window=32', 'train.steps=4'), 'write --set=train.steps=4'),
   ],
 )
 def test_a_command_that_takes_the_flags_of_the_process(command, says, tmp_path):

@@ -48,15 +48,15 @@ def test_only_the_named_fields_change_and_the_last_assignment_wins():
     ('nothing.at_all=1', r'no field nothing\.at_all.*Known fields: model\.pitch_channels'),
     ('window=64', r'expected section\.field=value'),
     ('data.window', r'expected section\.field=value'),
-    ('data.window=many', r"expected a value of type int, found 'many'"),
-    ('data.window=1.5', r"expected a value of type int, found '1\.5'"),
-    ('train.learning_rate=fast', r'type float'),
+    ('data.window=many', r"expected a whole number, found 'many'"),
+    ('data.window=1.5', r"expected a whole number, found '1\.5'"),
+    ('train.learning_rate=fast', r'expected a number, found'),
     ('model.variational=1', r'expected true or false'),
     ('loss.exchange=exchanged', r'expected one of exchange, rolled, window_mean, none'),
-    ('model.trunk_dilations=1,x', r'type int'),
     ('loss.search_candidates=-1', r'expected 0 to 1024'),
     ('loss.search_share=1.5', r'expected 0 to 1'),
     ('loss.search_share=nan', r'expected 0 to 1'),
+    ('model.trunk_dilations=1,x', r'expected a whole number, found'),
     ('name=other', r'expected section\.field=value'),
   ],
 )
@@ -83,7 +83,7 @@ def test_experiments_survive_json(name):
 def test_settings_of_another_version_are_named():
   values = configs.to_dict(BASE)
   values['loss']['from_the_future'] = 1
-  with pytest.raises(ConfigError, match='LossConfig has no field from_the_future'):
+  with pytest.raises(ConfigError, match='loss has no field from_the_future here'):
     configs.from_dict(values)
 
 

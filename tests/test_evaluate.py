@@ -156,6 +156,23 @@ def test_full_evaluation_goes_elsewhere_and_says_what_it_lacks(run):
     assert 'Not measured: 18 excerpts of 8 s to judge and 24 of reference; 200 each are needed' in file.read()
 
 
+def test_a_split_without_songs_is_named(run):
+  workdir, root = run
+  path = os.path.join(extraction.folder(root, *DATASET.split('/')), 'summary.json')
+  with open(path) as file:
+    whole = file.read()
+  summary = json.loads(whole)
+  summary['songs'] = {name: song for name, song in summary['songs'].items() if song['split'] != 'validation'}
+  try:
+    with open(path, 'w') as file:
+      json.dump(summary, file)
+    with pytest.raises(ValueError, match=rf'there is no validation song in {DATASET}\. For one, put songs into folders'):
+      evaluate.evaluate(workdir, root)
+  finally:
+    with open(path, 'w') as file:
+      file.write(whole)
+
+
 @pytest.mark.parametrize('command', [evaluate, examples])
 def test_a_users_mistake_is_one_line(command, tmp_path, capsys):
   for flags, said in (

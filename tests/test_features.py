@@ -80,7 +80,7 @@ def test_another_version_is_refused(song, tmp_path, monkeypatch):
   monkeypatch.setattr(ft, 'VERSION', '0.0.1')
   ft.save(song, str(tmp_path / 'a.npz'))
   monkeypatch.undo()
-  with pytest.raises(ft.FeatureFileError, match=r'version 0\.0\.1.*Build the dataset anew'):
+  with pytest.raises(ft.FeatureFileError, match=r'version 0\.0\.1.*Delete its dataset and build it anew'):
     ft.load(str(tmp_path / 'a.npz'))
 
 

@@ -88,7 +88,7 @@ def test_the_fuzzing_finds_what_it_looks_for(tmp_path):
     ('model.trunk_dilations=1,-8', 'found -8'),
     ('data.datasets=', 'the list is empty'),
     ('train.checkpoint_every=0', 'expected 1 to'),
-    ('train.steps=' + '9' * 5000, 'of type int'),
+    ('train.steps=' + '9' * 5000, 'expected a whole number'),
   ],
 )
 def test_setting_out_of_its_range(assignment, words):
@@ -216,6 +216,16 @@ def test_damaged_latent_density(tmp_path, counts):
   with pytest.raises(latent_density.DensityError, match=r'latent_density\.json') as caught:
     latent_density.read(str(tmp_path))
   assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize('text', ['{}', '[]', '{'])
+def test_damaged_summary_under_a_latent_density(tmp_path, text):
+  folder = extraction.folder(str(tmp_path), 'bassnet_pop_rock', 'open')
+  os.makedirs(folder)
+  with open(os.path.join(folder, 'summary.json'), 'w') as file:
+    file.write(text)
+  with pytest.raises(extraction.SummaryError, match=r'summary\.json is damaged .* Delete it'):
+    latent_density._feature_files(configs.Experiment('x'), str(tmp_path), 1)
 
 
 @pytest.mark.parametrize(

@@ -239,6 +239,18 @@ def test_wrong_file_gets_plain_words_and_the_page_goes_on(page, tracks):
   assert page.is_visible('#drop') and page.is_disabled('#play')
 
 
+def test_files_that_come_before_the_studio_or_its_model_is_there(page, tracks):
+  page.evaluate('() => { window.kept = studio.api; studio.api = null; }')
+  drop(page, tracks)
+  wait(page, "() => document.querySelector('#banner-text').textContent.startsWith('The studio is not ready')")
+  page.evaluate('() => { studio.api = kept; studio.model = null; }')
+  drop(page, tracks)
+  wait(page, "() => document.querySelector('#banner-text').textContent.startsWith('No model is loaded')")
+  assert page.is_hidden('#busy') and page.locator('#tracks li').count() == 2
+  page.evaluate("() => document.querySelector('#model').dispatchEvent(new Event('change'))")
+  assert settled(page)
+
+
 @pytest.mark.parametrize('width', [360, 390, 820, 1440])
 def test_nothing_is_cut_off_and_everything_has_a_name(page, width):
   page.set_viewport_size({'width': width, 'height': 800})

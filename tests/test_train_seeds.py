@@ -122,6 +122,13 @@ def test_other_inputs_and_settings_are_refused(corpus, alone, tmp_path):
     train_seeds.train_seeds(changed, corpus, alone)
 
 
+def test_seeds_that_are_no_numbers():
+  assert train_seeds.seeds_of(['0', ' 2']) == [0, 2]
+  for listed in (['a', 'b'], ['1.5'], []):
+    with pytest.raises(ValueError, match=r'--seeds=.*: expected whole numbers, separated by commas'):
+      train_seeds.seeds_of(listed)
+
+
 def test_which_seeds_go_together():
   assert train_seeds.groups({0: [], 1: []}) == [(0, [0, 1])]
   assert train_seeds.groups({0: [4, 6], 1: [6, 7]}) == [(6, [0, 1])]

@@ -119,7 +119,8 @@ def separability(windows: WindowMeans, patterns: int, seed: int = 0) -> dict[str
   songs = len(np.unique(windows.song))
   if songs < 2:
     raise ValueError(
-      'separability is asked of songs that the classifier has not seen: expected 2 songs at least, found 1; see evaluation.max_songs'
+      'the classifier of patterns is tested on songs that it has not seen: expected 2 test songs at least, found 1; evaluate with --full, '
+      'or train with --set evaluation.max_songs=2 or more'
     )
   count = min(_FOLDS, songs)
   enough = np.bincount(windows.pattern).max() >= count  # for every fold to have a window of some pattern

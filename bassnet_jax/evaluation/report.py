@@ -43,16 +43,18 @@ def write(
     what metrics.json holds.
 
   Raises:
-    ValueError: the evaluation's split has no song.
+    ValueError: there is no validation or no test song.
   """
   begin = time.monotonic()
+  where = evaluation_corpus or corpus
+  if missing(where):
+    raise ValueError(f'{workdir}: {missing(where)}')
   model = trained.load(workdir)
   own = folder is None
   workdir, bucket = storage.fetch(workdir), workdir
   folder = folder or os.path.join(workdir, 'report')
   os.makedirs(folder, exist_ok=True)
   page = Page(f'{experiment.name}, seed {seed}', [])
-  where = evaluation_corpus or corpus
   evaluate = _artificial if experiment.evaluation.kind == 'artificial' else music_report.evaluate
   found = evaluate(model, experiment, corpus, where, folder, page, full)
   figures = found.figures
@@ -76,6 +78,17 @@ def write(
   storage.write_text(os.path.join(folder, 'index.html'), page.render())
   storage.push(bucket)
   return figures
+
+
+def missing(where: Corpus) -> str:
+  """Which songs of a report are not there, and how to have them; '' if none is missing."""
+  empty = [split for split in ('validation', 'test') if not where.paths(split)]
+  if not empty:
+    return ''
+  return (
+    f'no report: there is no {" and no ".join(empty)} song in {", ".join(where.names)}. For one, put songs into folders named train, '
+    'validation and test.'
+  )
 
 
 def _run(experiment: Experiment, model: TrainedModel, seed: int, rows: list[dict[str, float]]) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def read(root: str) -> tuple[list[Result], list[Failure]]:
         continue
       failure = _json(os.path.join(folder, FAILURE_FILE))
       if failure is not None and not isinstance(failure, dict):
-        raise ResultError(f'{os.path.join(folder, FAILURE_FILE)} is no table. Remove it.')
+        raise ResultError(f'{os.path.join(folder, FAILURE_FILE)} holds no table. Remove it, and the sweep makes it again.')
       if failure is not None:
         failures.append(Failure(experiment, int(seed), str(failure.get('message', ''))))
   return found, failures
@@ -178,7 +178,7 @@ def _json(path: str) -> dict[str, Any] | None:
     with open(path, encoding='utf-8') as file:
       return json.load(file)
   except (ValueError, RecursionError) as error:
-    raise ResultError(f'{path} is not JSON ({str(error)[:200]}): remove it, and the sweep makes it again') from error
+    raise ResultError(f'{path} is not JSON ({str(error)[:200]}). Remove it, and the sweep makes it again.') from error
 
 
 def read_run(path: str) -> dict[str, Any]:

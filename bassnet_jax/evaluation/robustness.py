@@ -64,7 +64,7 @@ def render(source: Source, key: SongKey, soundfont: str | None) -> Renderings | 
 def check_source(source: Source, soundfont: str | None) -> None:
   """Raises ValueError: another SoundFont is asked for where nothing is rendered."""
   if soundfont is not None and not isinstance(source, RenderedSource):
-    raise ValueError(f'{source!r} reads recordings, which no SoundFont can play; leave --soundfont out')
+    raise ValueError(f'--soundfont={soundfont}: the dataset has recordings ({source!r}), which no SoundFont can play; leave it out')
 
 
 def evaluate(model: TrainedModel, renderings: Sequence[Renderings]) -> dict[str, Any]:

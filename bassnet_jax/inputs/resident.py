@@ -99,7 +99,7 @@ def place(arrays: dict[str, np.ndarray], start: int, path: str, frames: int) -> 
   features = ft.load(path)
   if features.frames != frames:
     raise ft.FeatureFileError(
-      f'{path} holds {features.frames} frames, where the summary of its dataset says {frames}. Build the dataset anew.'
+      f'{path} holds {features.frames} frames, where the summary of its dataset says {frames}. Delete the dataset and build it anew.'
     )
   for name, values in arrays.items():
     values[start : start + frames] = getattr(features, name)

@@ -36,7 +36,9 @@ def decode(path: str, folder: str, longest: float, values: int) -> dict:
     head = audio.info(path)
     if head.rate * head.channels * min(head.seconds, longest) > values:
       limit = values / (head.rate * head.channels)
-      return {'error': f'{head.channels} channels at {head.rate} Hz make it too large; up to {limit:.0f} s of that are taken.'}
+      return {
+        'error': f'{head.channels} channels at {head.rate} Hz make it too large; up to {limit:.0f} s of that are taken. Cut it into pieces.'
+      }
     native, rate = audio.load_native(path, longest)
   except audio.AudioError as error:
     return {'error': str(error).replace(f'{path}: ', '', 1).replace(path, 'the file')}

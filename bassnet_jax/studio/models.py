@@ -42,7 +42,7 @@ def find(checkpoints: Sequence[str]) -> list[Choice]:
     )
   for path in paths:
     if '://' not in path and not os.path.exists(path):
-      raise StudioError(f'{path}: there is no such checkpoint. Give the --workdir of a training run. This trains one in minutes: {TRAIN}')
+      raise StudioError(f'{path}: there is no such checkpoint. {packaged.what_to_give()} This trains one in minutes: {TRAIN}')
   names = [os.path.splitext(os.path.basename(os.path.normpath(path)))[0] for path in paths]
   return [Choice(str(i), name, path) for i, (name, path) in enumerate(zip(names, paths, strict=True))]
 

@@ -92,7 +92,7 @@ class Guard:
     name = _host_name(host)
     # Another name for this address is how a foreign page would reach a local server (DNS rebinding).
     if name is None or (is_loopback(self.access.host) and not is_loopback(name)):
-      return f'The studio answers at http://{self.access.host} only.'
+      return f'The studio was asked under another name; open the address that it printed when it started (http://{self.access.host}:PORT/).'
     origin = headers.get('origin')
     if origin is not None and origin.lower() not in (f'http://{host.lower()}', f'https://{host.lower()}'):
       return 'Another web page asked for this. The studio answers its own page only.'

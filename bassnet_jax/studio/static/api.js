@@ -1,8 +1,10 @@
 // Talks to the studio's server. Every failure becomes an Error whose message can be shown.
 
+const unexplained = (status) => `The studio answered ${status}, without a reason. Reload the page; its terminal may say more.`;
+
 async function answer(response) {
   if (response.ok) return response;
-  let message = `The studio answered ${response.status}.`;
+  let message = unexplained(response.status);
   try {
     message = (await response.json()).error ?? message;
   } catch (error) {
@@ -49,15 +51,15 @@ export class Api {
       request.setRequestHeader('x-file-name', encodeURIComponent(file.name ?? ''));
       request.setRequestHeader('content-type', 'application/octet-stream');
       request.upload.onprogress = (event) => event.lengthComputable && progress?.(event.loaded / event.total);
-      request.onerror = () => reject(new Error('The upload was cut off. Is the studio still running in its terminal?'));
+      request.onerror = () => reject(new Error('The upload was cut off. Is it a folder, or has the file been moved? If not: is the studio still running in its terminal?'));
       request.onload = () => {
         let content = {};
         try {
           content = JSON.parse(request.responseText);
         } catch {
-          return reject(new Error(`The studio answered ${request.status}.`));
+          return reject(new Error(unexplained(request.status)));
         }
-        return request.status < 300 ? resolve(content) : reject(new Error(content.error ?? `The studio answered ${request.status}.`));
+        return request.status < 300 ? resolve(content) : reject(new Error(content.error ?? unexplained(request.status)));
       };
       request.send(file);
     });

@@ -202,7 +202,10 @@ async function chooseModel(id, adopt = true) {
 }
 element('model').addEventListener('change', () => {
   remember();
-  trying(() => chooseModel(element('model').value));
+  trying(async () => {
+    await chooseModel(element('model').value);
+    if (!studio.song && mixer.tracks.length) analyse(); // tracks that came when no model was loaded
+  });
 });
 
 // --- Tracks and analysis ----------------------------------------------------------------------------------------------
@@ -210,6 +213,10 @@ element('model').addEventListener('change', () => {
 async function addFiles(files) {
   const list = [...files];
   if (!list.length) return;
+  if (!studio.api) {
+    complain('The studio is not ready to take files. Wait a moment, or reload this page.');
+    return;
+  }
   if (list.length === 1 && list[0].name.toLowerCase().endsWith('.zip')) {
     await openProject(list[0]);
     return;
@@ -244,6 +251,10 @@ async function addTrack(track) {
 function analyse() {
   if (!mixer.tracks.some((track) => mixer.heard(track) > 0)) {
     if (mixer.tracks.length) complain('All tracks are muted: there is nothing to play a bass to. Switch one on.');
+    return;
+  }
+  if (!studio.model) {
+    complain('No model is loaded, so there is no bass yet. Choose another one of the list, or reload this page.');
     return;
   }
   studio.asked = JSON.stringify(mixer.channels());
@@ -342,7 +353,7 @@ for (const id of ['loop-start', 'loop-end']) {
   element(id).addEventListener('change', () => {
     const [from, to] = [Number(element('loop-start').value), Math.min(Number(element('loop-end').value), transport.length)];
     if (from >= 0 && to - from >= 0.2) setLoop([from, to]);
-    else complain('A loop lasts 0.2 s at least, and ends inside the song.');
+    else complain(`The loop is from ${from} s to ${to} s; it must last 0.2 s at least, inside the song. Give other times.`);
   });
 }
 
@@ -422,11 +433,14 @@ element('style-go').addEventListener('click', () =>
     const [mix, bass] = stylePair();
     try {
       busy(`Reading ${mix.name}`, 0.1);
-      const first = await studio.api.upload('tracks', mix);
+      const named = (file) => (error) => {
+        throw new Error(`${file.name}: ${error.message}`);
+      };
+      const first = await studio.api.upload('tracks', mix).catch(named(mix));
       busy(`Reading ${bass.name}`, 0.4);
       const second = await studio.api.upload('tracks', bass).catch(async (error) => {
         await studio.api.remove(first.id);
-        throw error;
+        return named(bass)(error);
       });
       busy('Comparing the bass with its mix', 0.7);
       const [x, y] = await studio.api.style(first.id, second.id, studio.model.id);
