@@ -20,7 +20,8 @@ def describe(path: str) -> dict[str, Any]:
   """What the newest checkpoint of a workdir says of itself.
 
   Returns:
-    'checkpoint', 'step', 'steps', 'parameters', 'seed', 'commit', 'experiment' (settings), 'datasets', 'features_version',
+    'checkpoint', 'step', 'steps', 'parameters', 'seed', 'commit', 'experiment' (settings), 'datasets', 'source_options'
+    (dataset -> options that it was built with), 'features_version',
     'statistics_version' (a hash of the means and standard deviations that the features are standardised with), 'licences' (licence ->
     training songs), 'credits' (licence -> credit -> training songs) and 'initialised_from' (of a fine-tuned model, else None).
 
@@ -37,6 +38,7 @@ def describe(path: str) -> dict[str, Any]:
     'commit': description['commit'],
     'experiment': description['experiment'],
     'datasets': description['datasets'],
+    'source_options': description.get('source_options', {}),
     'features_version': description['features_version'],
     'statistics_version': statistics_version(description['statistics']),
     'licences': description['licences'],
@@ -59,6 +61,7 @@ def text(found: dict[str, Any], most_credits: int = 20) -> str:
     f'experiment   {experiment.name}, seed {found["seed"]}',
     f'training     step {found["step"]} of {found["steps"]}, {found["parameters"]:,} parameters, code {found["commit"][:12]}',
     f'data         {", ".join(found["datasets"])}; {songs} training songs',
+    *(f'built with   {name}: {" ".join(options)}' for name, options in found['source_options'].items()),
     f'features     version {found["features_version"]}, statistics {found["statistics_version"]}',
   ]
   if found['initialised_from']:

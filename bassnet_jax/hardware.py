@@ -14,7 +14,7 @@ def describe() -> str:
   if devices[0].platform != 'cpu':
     return f'{len(devices)} x {devices[0].device_kind}'
   cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-  return f'{_processor()}, {cores} cores'
+  return f'{_processor()}, {cores} core{"" if cores == 1 else "s"}'
 
 
 def _processor() -> str:

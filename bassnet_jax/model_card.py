@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bassnet_jax import config as configs
@@ -45,6 +45,13 @@ def training_command(experiment: Experiment, registered: Experiment, seed: int) 
   return shlex.join(words)
 
 
+def build_command(dataset: str, options: Sequence[str]) -> str:
+  """The command that builds a dataset with options of its source."""
+  family, config = dataset.split('/')
+  words = ['python', '-m', 'data_pipeline.build', f'--dataset={family}', f'--config={config}']
+  return shlex.join(words + [word for option in options for word in ('--source_set', option)])
+
+
 def card(name: str, described: Mapping[str, Any], command: str, metrics: Mapping[str, Any] | None) -> str:
   """Markdown.
 
@@ -64,6 +71,7 @@ def card(name: str, described: Mapping[str, Any], command: str, metrics: Mapping
     '## Training',
     '',
     '```bash',
+    *(build_command(name, options) for name, options in described.get('source_options', {}).items()),
     command,
     '```',
     '',

@@ -360,6 +360,7 @@ def describe(experiment: Experiment, corpus: Corpus, seed: int, steps: int) -> d
     'steps': steps,
     'statistics': corpus.statistics.to_lists(),
     'datasets': list(corpus.names),
+    'source_options': corpus.source_options(),
     'licences': corpus.licences(),
     'credits': corpus.credits(),
     'features_version': ft.VERSION,

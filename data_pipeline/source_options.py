@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import types
 import typing
 from collections.abc import Sequence
@@ -35,6 +36,12 @@ def known(source: Source) -> dict[str, tuple[type, Any]]:
     elif kind in _WORDS:
       found[field.name] = (kind, value)
   return found
+
+
+def without_folders(assignment: str) -> str:
+  """'soundfonts=/home/me/a.sf2,b.sf2' as 'soundfonts=a.sf2,b.sf2'."""
+  name, separator, text = assignment.partition('=')
+  return name + separator + ','.join(os.path.basename(item.rstrip('/')) for item in text.split(','))
 
 
 def apply(source: Source, assignments: Sequence[str], dataset: str) -> Source:

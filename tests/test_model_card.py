@@ -27,6 +27,14 @@ def test_the_command_gives_the_same_settings():
   assert configs.override(registered, words[6::2]) == experiment
 
 
+def test_the_command_that_builds_a_dataset_with_options():
+  command = model_card.build_command('bassnet_pop_rock/stems', ['bass=*low end*', 'shortest=2.0'])
+  assert shlex.split(command) == [
+    *('python', '-m', 'data_pipeline.build', '--dataset=bassnet_pop_rock', '--config=stems'),
+    *('--source_set', 'bass=*low end*', '--source_set', 'shortest=2.0'),
+  ]
+
+
 @pytest.mark.parametrize('name', packaged.names())
 def test_the_card_of_a_packaged_model_is_up_to_date(name):
   with open(os.path.join(packaged.path(name), model_card.FILE), encoding='utf-8') as file:

@@ -90,8 +90,14 @@ def test_a_build_uses_them_records_them_and_does_not_take_another_s_features(tre
 
 def test_training_says_with_which_options_a_dataset_was_built(tree, tmp_path, capsys):
   build.build(STEMS, str(tmp_path), tree, 1, tfds_files=False, options=['bass=*low*', 'shortest=2'])
-  corpora.open_corpus(DataConfig(datasets=(STEMS,), backend='resident'), str(tmp_path))
+  corpus = corpora.open_corpus(DataConfig(datasets=(STEMS,), backend='resident'), str(tmp_path))
   assert f'dataset {STEMS} was built with bass=*low* shortest=2.0' in capsys.readouterr().out
+  assert corpus.source_options() == {STEMS: ['bass=*low*', 'shortest=2.0']}
+
+
+def test_no_folder_of_a_builder_s_machine_is_told():
+  assert source_options.without_folders('soundfonts=/home/me/a.sf2,b.sf2') == 'soundfonts=a.sf2,b.sf2'
+  assert source_options.without_folders('bass=*low*,*sub*') == 'bass=*low*,*sub*'
 
 
 def test_tfds_metadata_has_them(tree, tmp_path):

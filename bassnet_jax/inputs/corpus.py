@@ -62,6 +62,14 @@ class Corpus:
       return self
     return dataclasses.replace(self, names=tuple(self.names[i] for i in kept), summaries=tuple(self.summaries[i] for i in kept))
 
+  def source_options(self) -> dict[str, list[str]]:
+    """Dataset -> options that its source was built with, where some were given; of paths the last part, for others to read."""
+    return {
+      name: [source_options.without_folders(option) for option in summary.options]
+      for name, summary in zip(self.names, self.summaries, strict=True)
+      if summary.options
+    }
+
   def licences(self) -> dict[str, int]:
     """Licence -> number of training songs under it, a song and its variants counted once."""
     counts: dict[str, int] = {}
