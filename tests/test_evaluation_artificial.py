@@ -267,5 +267,5 @@ def test_fewer_songs_than_patterns_and_a_window_a_song_still_give_figures(songs,
 
 def test_one_song_cannot_be_told_apart():
   windows = artificial.WindowMeans(np.zeros((16, 2)), np.zeros((16, 384)), np.zeros(16, int), np.zeros(16, int))
-  with pytest.raises(ValueError, match='expected 2 songs'):
+  with pytest.raises(ValueError, match='expected 2 test songs'):
     artificial.separability(windows, patterns=2)

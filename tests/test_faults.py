@@ -253,7 +253,9 @@ def test_workers_end_with_the_process_that_started_them(tmp_path):
 
 def test_errors_of_the_file_system_say_what_to_do():
   full = OSError(errno.ENOSPC, 'No space left on device', '/data/song.npz')
-  assert file_errors.explain(full) == f'{full}\nthe disk is full: make room, then run the same command again; it goes on from what is whole'
+  assert file_errors.explain(full) == (
+    "No space left on device: '/data/song.npz'\nthe disk is full: make room, then run the same command again; it goes on from what is whole"
+  )
   assert '/data' in file_errors.explain(PermissionError(errno.EACCES, 'Permission denied', '/data')).splitlines()[0]
   library = ValueError('a long text\nUNKNOWN: Error writing "/x": No space left on device [OS error 28]\nmore')
   assert file_errors.explain(library).splitlines()[0] == 'UNKNOWN: Error writing "/x": No space left on device [OS error 28]'
