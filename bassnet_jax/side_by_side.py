@@ -101,7 +101,7 @@ class Processes:
       Stopped: it was asked to end, and has.
     """
     share = self._shares.get()
-    tail = b''
+    process, tail = None, b''
     try:
       with self._lock:
         self._check()
@@ -116,9 +116,9 @@ class Processes:
         sys.stderr.flush()
         tail = (tail + piece)[-_TAIL:]
       code = process.wait()
-      with self._lock:
-        self._running.remove(process)
     finally:
+      with self._lock:
+        self._running.discard(process)
       self._shares.put(share)
     if code == INTERRUPTED:
       self._asked = True
