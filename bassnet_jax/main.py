@@ -112,7 +112,7 @@ def run(
   from bassnet_jax.inputs import corpus as corpora
   from data_pipeline import storage
 
-  train.check_batch(experiment)  # before minutes of building data
+  train.check_settings(experiment)  # before minutes of building data
   storage.make_folder(workdir)
   with distributed.primary_first('data'):
     corpus = corpora.open_corpus(experiment.data, data_dir, manual_dir, options=source_options)

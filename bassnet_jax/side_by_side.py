@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import os
 import queue
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 INTERRUPTED = 143
@@ -105,11 +106,10 @@ class Processes:
     try:
       with self._lock:
         self._check()
-        # In a session of its own: Ctrl-C in a terminal goes to a whole group, and a run takes a second signal for 'at once'.
-        process = subprocess.Popen([sys.executable, *arguments], stderr=subprocess.PIPE, start_new_session=True)
+        with _on_cores(share):
+          # In a session of its own: Ctrl-C in a terminal goes to a whole group, and a run takes a second signal for 'at once'.
+          process = subprocess.Popen([sys.executable, *arguments], stderr=subprocess.PIPE, start_new_session=True)
         self._running.add(process)
-        if share is not None:
-          os.sched_setaffinity(process.pid, share)  # Python is still starting: all its threads will inherit it
       label = f'{name}: ' if self._jobs > 1 else ''
       for piece in process.stderr if label else iter(lambda: process.stderr.read1(65536), b''):
         sys.stderr.write(label + piece.decode(errors='replace'))
@@ -124,6 +124,20 @@ class Processes:
       self._asked = True
     self._check()
     return code, last_words(tail.decode(errors='replace'))
+
+
+@contextlib.contextmanager
+def _on_cores(share: list[int] | None) -> Iterator[None]:
+  """Ties this thread to cores, which a process that it starts inherits; with None it stays where it is."""
+  if share is None:
+    yield
+    return
+  before = os.sched_getaffinity(0)
+  os.sched_setaffinity(0, share)
+  try:
+    yield
+  finally:
+    os.sched_setaffinity(0, before)
 
 
 def last_words(text: str) -> str:

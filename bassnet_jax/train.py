@@ -103,12 +103,18 @@ def make_mesh() -> jax.sharding.Mesh:
   return jax.make_mesh((jax.device_count(),), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
 
 
-def check_batch(experiment: Experiment) -> None:
-  """Pairs must divide over devices.
+def check_settings(experiment: Experiment) -> None:
+  """What no field shows alone: pairs divide over devices, and a window holds frames that lie `smoothness_lag` apart.
 
   Raises:
-    ConfigError: they don't.
+    ConfigError: they don't, or it doesn't.
   """
+  loss, window = experiment.loss, experiment.data.window
+  if (loss.latent_smoothness or loss.kl_lag) and loss.smoothness_lag >= window:
+    raise configs.ConfigError(
+      f'loss.smoothness_lag={loss.smoothness_lag} frames of windows of data.window={window}: expected less than the window, or the '
+      'weights of the terms that use it at 0 (loss.latent_smoothness, loss.kl_lag)'
+    )
   pairs, devices = experiment.data.batch_size // 2, jax.device_count()
   if experiment.data.batch_size % 2 or pairs % devices:
     raise configs.ConfigError(
@@ -222,7 +228,7 @@ def train(
     TrainingError: a loss term isn't finite, or the workdir belongs to other settings.
     Interrupted: SIGTERM or SIGINT came; the state is saved.
   """
-  check_batch(experiment)
+  check_settings(experiment)
   steps = total_steps(experiment, corpus)
   optimizer = make_optimizer(experiment, steps)
   mesh = make_mesh()

@@ -50,7 +50,7 @@ class Stepper:
     self._mesh = train.make_mesh()
     self._apart = len(seeds) % jax.device_count() == 0
     if not self._apart:
-      train.check_batch(experiment)
+      train.check_settings(experiment)
     self.replicated = NamedSharding(self._mesh, PartitionSpec())
     self.by_seed = NamedSharding(self._mesh, PartitionSpec('data')) if self._apart else self.replicated
     pairs = NamedSharding(self._mesh, PartitionSpec('data'))

@@ -219,10 +219,17 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(corpus, tmp_path, 
 
 def test_batches_that_do_not_divide_are_refused_with_a_size_that_does():
   with pytest.raises(configs.ConfigError, match=r'batch_size=12 windows: .*over 8 devices, such as 16'):
-    train.check_batch(tiny.experiment(data={'batch_size': 12}))
+    train.check_settings(tiny.experiment(data={'batch_size': 12}))
   with pytest.raises(configs.ConfigError, match='an even number'):
-    train.check_batch(tiny.experiment(data={'batch_size': 17}))
-  train.check_batch(tiny.experiment(data={'batch_size': 48}))
+    train.check_settings(tiny.experiment(data={'batch_size': 17}))
+  train.check_settings(tiny.experiment(data={'batch_size': 48}))
+
+
+def test_a_window_without_two_frames_of_the_smoothness_lag_is_refused():
+  """The term would be 0, and nothing would say so."""
+  with pytest.raises(configs.ConfigError, match=r'smoothness_lag=32 frames of windows of data\.window=32: expected less'):
+    train.check_settings(tiny.experiment(data={'window': 32}, loss={'smoothness_lag': 32}))
+  train.check_settings(tiny.experiment(data={'window': 32}, loss={'smoothness_lag': 32, 'latent_smoothness': 0}))
 
 
 def test_steps_follow_from_passes(corpus):
