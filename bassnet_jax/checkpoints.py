@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -94,7 +96,9 @@ class Checkpoints:
     }
     if iterator is not None:
       items['input'] = _IteratorArgs(iterator)
-    if not self._manager.save(step, args=ocp.args.Composite(**items), force=True):
+    with self._in_time():
+      begun = self._manager.save(step, args=ocp.args.Composite(**items), force=True)
+    if not begun:
       raise CheckpointError(
         f'{self.directory}: the checkpoint of step {step} was not saved. Is the folder still there, and no other run in it? '
         'The same command goes on from the checkpoint before.'
@@ -111,13 +115,26 @@ class Checkpoints:
     return self._manager.restore(step, args=ocp.args.Composite(description=ocp.args.JsonRestore()))['description']
 
   def wait(self) -> None:
-    self._manager.wait_until_finished()
+    with self._in_time():
+      self._manager.wait_until_finished()
+
+  @contextlib.contextmanager
+  def _in_time(self) -> Iterator[None]:
+    """A save that began earlier is waited for; Orbax gives it up after minutes, which pass at once where a computer sleeps."""
+    try:
+      yield
+    except TimeoutError as error:
+      raise CheckpointError(
+        f'{self.directory}: a checkpoint was not saved in time ({error}). Was this computer asleep, or is the disk slow? '
+        'The same command goes on from the checkpoint before.'
+      ) from error
 
   def __enter__(self) -> Checkpoints:
     return self
 
   def __exit__(self, *_) -> None:
-    self._manager.close()
+    with self._in_time():
+      self._manager.close()
 
 
 def set_damaged_aside(workdir: str) -> list[str]:

@@ -114,6 +114,21 @@ def test_late_callbacks_of_a_failed_save_print_no_traceback(monkeypatch):
   assert [str(each.exc_value) for each in shown] == ['something else']
 
 
+def test_a_save_that_a_sleeping_computer_interrupted_is_no_traceback(workdir, monkeypatch):
+  """The minutes for which Orbax waits pass at once in a process that is stopped and goes on (SIGSTOP, a closed lid)."""
+
+  def late(*_, **__):
+    raise TimeoutError('completed 3/4 futures but timed out after 600.00 seconds')
+
+  with Checkpoints(str(workdir)) as manager:
+    with monkeypatch.context() as patch:
+      patch.setattr(manager._manager, 'wait_until_finished', late)
+      with pytest.raises(CheckpointError, match=r'not saved in time \(completed .*asleep.* The same command goes on'):
+        manager.wait()
+    manager.wait()
+    assert manager.latest_step() == 8
+
+
 def test_where_none_is_whole_none_is_touched(workdir):
   from campaign.faults import damage
 
