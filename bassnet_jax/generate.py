@@ -183,6 +183,7 @@ def generate(
       mix_features=analysis.mix,
       beats=beats,
       tempo_map=tempos,
+      span=chosen.span,
       title=title,
       settings=row,
       files={},

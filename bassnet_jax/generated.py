@@ -38,6 +38,7 @@ class Generated:
     mix_features: [frames, 192] float32, log-compressed magnitudes of the mix, 80 frames a second.
     beats: [beats] seconds, of the tempo map.
     tempo_map: of the MIDI file.
+    span: (start, end) seconds of the song in which the bass plays; the end may be infinite.
     title: of the picture.
     settings: everything that settings.json says.
     files: file name to path; empty without an output folder.
@@ -53,14 +54,15 @@ class Generated:
   mix_features: np.ndarray
   beats: np.ndarray
   tempo_map: TempoMap
+  span: tuple[float, float]
   title: str
   settings: dict
   files: dict[str, str]
 
   def picture(self, longest: float = piano_roll.LONGEST) -> bytes:
-    """The piano roll over the mix, as the content of a PNG file, of the first `longest` seconds."""
+    """The piano roll over the mix, as the content of a PNG file, of the first `longest` seconds in which the bass plays."""
     beats = self.beats if len(self.beats) else None
-    return piano_roll.draw(self.notes, self.mix_features, beats=beats, title=self.title, longest=longest)
+    return piano_roll.draw(self.notes, self.mix_features, beats=beats, title=self.title, longest=longest, span=self.span)
 
   def _repr_png_(self) -> bytes:
     return self.picture()

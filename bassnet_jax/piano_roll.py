@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 
 import numpy as np
 
@@ -42,6 +43,7 @@ def draw(
   beats: np.ndarray | None = None,
   title: str = 'Bass',
   longest: float = LONGEST,
+  span: tuple[float, float] = (0.0, math.inf),
 ) -> bytes:
   """The picture, as the content of a PNG file.
 
@@ -51,6 +53,7 @@ def draw(
     beats: [beats] seconds, drawn as thin lines, or None.
     title: what stands above the picture.
     longest: seconds that are drawn.
+    span: (start, end) seconds of the part of the song that is drawn.
   """
   # The object-oriented interface: pyplot keeps global state, which threads (a studio) mustn't share.
   from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -58,14 +61,15 @@ def draw(
   from matplotlib.figure import Figure
 
   song = max(len(mix) - 1, 1) / features.FRAME_RATE  # the last frame is centred on the end
-  drawn = min(song, longest)
-  rows = max(int(np.ceil(drawn / ROW_SECONDS - 1e-6)), 1)
-  width = ROW_SECONDS if rows > 1 else max(drawn, 1.0)
-  shown = notes.where(notes.onset < drawn)
+  begin, stop = max(min(span[0], song), 0.0), min(span[1], song)
+  end = min(stop, begin + longest)
+  rows = max(int(np.ceil((end - begin) / ROW_SECONDS - 1e-6)), 1)
+  width = ROW_SECONDS if rows > 1 else max(end - begin, 1.0)
+  shown = notes.where((notes.onset < end) & (notes.offset > begin))
   lowest, highest = _pitch_range(shown)
   mix_colours = LinearSegmentedColormap.from_list('mix', _MIX_COLOURS)
   note_colours = LinearSegmentedColormap.from_list('notes', _NOTE_COLOURS)
-  brightest = _brightest(mix[: int(drawn * features.FRAME_RATE) + 1])
+  brightest = _brightest(mix[int(begin * features.FRAME_RATE) : int(end * features.FRAME_RATE) + 1])
 
   height = 0.7 + rows * 2.9 + 0.35
   figure = Figure(figsize=(15, height), facecolor=_BACKGROUND)
@@ -73,14 +77,14 @@ def draw(
   plots = figure.subplots(rows, 1, squeeze=False)[:, 0]
   figure.subplots_adjust(left=0.052, right=0.985, top=1 - 0.68 / height, bottom=0.62 / height, hspace=0.26)
   for row, plot in enumerate(plots):
-    start = row * width
-    _draw_mix(plot, mix, start, min(start + width, drawn), lowest, highest, brightest, mix_colours)
+    start = begin + row * width
+    _draw_mix(plot, mix, start, min(start + width, end), lowest, highest, brightest, mix_colours)
     _draw_grid(plot, start, start + width, lowest, highest, beats)
     _draw_notes(plot, shown, start, start + width, note_colours)
     _draw_axes(plot, start, start + width, lowest, highest)
   plots[-1].set_xlabel('time (minutes:seconds)', color=_FAINT, fontsize=10)
   count = f'{len(notes):,} note{"" if len(notes) == 1 else "s"}'
-  part = f'first {clock(drawn)} of {clock(song)}' if drawn < song else clock(song)
+  part = _part(begin, end, song)
   figure.text(0.052, 1 - 0.28 / height, title, color='#f0f6fc', fontsize=14, fontweight='bold', va='center')
   legend = f'{count}  ·  {part}  ·  orange: the bass, brighter = louder  ·  blue: the mix' + (
     '  ·  lines: beats' if beats is not None else ''
@@ -90,6 +94,12 @@ def draw(
   content = io.BytesIO()
   canvas.print_figure(content, format='png', dpi=100, facecolor=_BACKGROUND)
   return content.getvalue()
+
+
+def _part(begin: float, end: float, song: float) -> str:
+  if begin > 0:
+    return f'{clock(begin)} to {clock(end)} of {clock(song)}'
+  return f'first {clock(end)} of {clock(song)}' if end < song else clock(song)
 
 
 def _pitch_range(notes: Notes) -> tuple[int, int]:

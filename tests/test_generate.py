@@ -228,6 +228,18 @@ def test_a_notebook_gets_audio_notes_and_a_picture(folder):
   assert made.picture(longest=1.0) != made.picture()
 
 
+def test_the_picture_shows_the_part_in_which_the_bass_plays(folder):
+  """Not the first two minutes of a long song, where it is silent."""
+
+  def notes_drawn(seconds) -> int:
+    made = generate.generate(EighthNotes(), 'song.wav', seconds=seconds, audio=False)
+    red, green, blue = np.moveaxis(matplotlib.image.imread(io.BytesIO(made.picture(longest=0.5)))[..., :3], -1, 0)
+    return int(((red > 0.6) & (red > green + 0.2) & (green > blue + 0.1)).sum())
+
+  assert notes_drawn((2.0, np.inf)) > 1000
+  assert notes_drawn((2.0, 2.01)) < 1000
+
+
 def test_style_of_another_song(folder, capsys):
   save('style_mix.wav', chords(2.0, 16_000), 16_000)
   save('style_bass.wav', chords(2.0, 16_000), 16_000)
