@@ -51,6 +51,17 @@ def pr_freedoom_variants_window64() -> Experiment:
 
 
 @register
+def pr_open_variants_window64() -> Experiment:
+  """Does the procedural band alone teach enough? Trained on it and its variants, with a report on Freedoom's test pieces.
+
+  Where z lies and which onsets count is chosen on Freedoom's validation pieces.
+
+  python -m bassnet_jax.main --experiment=pr_open_variants_window64 --manual_dir=FOLDER_WITH_FREEDOOM_WADS
+  """
+  return replace(pr_freedoom_variants_window64(), data={'datasets': ('bassnet_pop_rock/open', 'bassnet_pop_rock/open_variants')})
+
+
+@register
 def pr_freedoom_variants_window512() -> Experiment:
   """`pr_freedoom_variants_window64` with windows of 6.4 s and a model to match.
 
