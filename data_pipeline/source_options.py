@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
 import os
 import types
 import typing
@@ -25,7 +26,8 @@ def known(source: Source) -> dict[str, tuple[type, Any]]:
   """Option -> (type, value) of a source; fields of fields are joined by dots ('rule.fewest_bass')."""
   found = {}
   hints = typing.get_type_hints(type(source))
-  for field in dataclasses.fields(source):
+  own = inspect.get_annotations(type(source))
+  for field in sorted(dataclasses.fields(source), key=lambda field: field.name not in own):  # those that all corpora have stand last
     value, kind = getattr(source, field.name), _plain(hints[field.name])
     if field.name in _NOT_OPTIONS:
       continue

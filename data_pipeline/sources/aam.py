@@ -34,16 +34,7 @@ class Aam(StemCorpus):
 
   The bass is every instrument with Bass in its name (ElectricBass, DoubleBassPizz, ...; no bass drum, no bassoon), the mix every other;
   NNNN_mix.flac is never read. Notes come from NNNN_<Instrument>.mid, else from NNNN_onsets.arff, beats from NNNN_beatinfo.arff.
-
-  Attributes:
-    folder: the corpus.
-    shortest: seconds of audio that a song must have.
-    longest_minutes: longer songs are skipped.
   """
-
-  folder: str
-  shortest: float = 5.0
-  longest_minutes: float = 60.0
 
   def places(self) -> dict[SongKey, str]:
     """Key -> number of the song.

@@ -20,22 +20,16 @@ _NO_INSTRUMENTS = frozenset(('unlabeled', 'fx/processed sound'))
 
 @dataclasses.dataclass(frozen=True)
 class MedleyDB(StemCorpus):
-  """Every folder with a `_STEMS` folder below a folder.
+  """Every folder with a `_STEMS` folder below a folder; metadata may lie in any folder `Metadata` below it.
 
   A stem's `instrument` tells the bass; `component: bass` doesn't: it is the lowest part, a cello or a left hand as well. Songs of one
   artist are in one split: 80 / 8 / 12 % of the artists by a hash. Songs with bleed are skipped: the bass is heard in their mix.
 
   Attributes:
-    folder: the corpus, or a folder above it; metadata may lie in any folder `Metadata` below it.
     bleed: True: use songs with bleed all the same.
-    shortest: seconds of audio that a song must have.
-    longest_minutes: longer songs are skipped.
   """
 
-  folder: str
   bleed: bool = False
-  shortest: float = 5.0
-  longest_minutes: float = 60.0
 
   def places(self) -> dict[SongKey, str]:
     """A key for every song.

@@ -22,16 +22,10 @@ class MoisesDB(StemCorpus):
   bass may then be heard in the mix.
 
   Attributes:
-    folder: the corpus, or a folder above it.
     bleed: True: use songs with bleed all the same.
-    shortest: seconds of audio that a song must have.
-    longest_minutes: longer songs are skipped.
   """
 
-  folder: str
   bleed: bool = False
-  shortest: float = 5.0
-  longest_minutes: float = 60.0
 
   def places(self) -> dict[SongKey, str]:
     """A key for every song, sorted by uuid.

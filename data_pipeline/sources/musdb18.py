@@ -24,17 +24,7 @@ _MARK = '#'
 
 @dataclasses.dataclass(frozen=True)
 class Musdb18(StemCorpus):
-  """The .stem.mp4 files of `train/` and `test/` below a folder; the same splits as MUSDB18-HQ.
-
-  Attributes:
-    folder: the corpus, or a folder above it.
-    shortest: seconds of audio that a song must have.
-    longest_minutes: longer songs are skipped.
-  """
-
-  folder: str
-  shortest: float = 5.0
-  longest_minutes: float = 60.0
+  """The .stem.mp4 files of `train/` and `test/` below a folder; the same splits as MUSDB18-HQ."""
 
   def places(self) -> dict[SongKey, str]:
     """A key for every file.

@@ -35,17 +35,7 @@ VALIDATION = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class Musdb18HQ(StemCorpus):
-  """Songs of `train/` and `test/` below a folder; mixture.wav, which has the bass in it, is never read.
-
-  Attributes:
-    folder: the corpus, or a folder above it.
-    shortest: seconds of audio that a song must have.
-    longest_minutes: longer songs are skipped.
-  """
-
-  folder: str
-  shortest: float = 5.0
-  longest_minutes: float = 60.0
+  """Songs of `train/` and `test/` below a folder; mixture.wav, which has the bass in it, is never read."""
 
   def places(self) -> dict[SongKey, str]:
     """A key for every song folder.

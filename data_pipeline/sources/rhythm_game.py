@@ -30,16 +30,7 @@ class RhythmGame(StemCorpus):
   `bass` is the bass. `rhythm` is the bass or a second guitar: without `bass` it is taken for the bass if the chart has a bass part and no
   rhythm part, or, where the chart has neither, if song.ini says so (diff_bass, diff_rhythm); else the song is skipped. `song` is
   everything that has no stem of its own and goes into the mix, unless the bass is heard in it.
-
-  Attributes:
-    folder: where the song folders are, in any depth.
-    shortest: seconds of audio that a song must have.
-    longest_minutes: longer songs are skipped.
   """
-
-  folder: str
-  shortest: float = 5.0
-  longest_minutes: float = 60.0
 
   def places(self) -> dict[SongKey, str]:
     """A key for every song folder, and for every packed .sng file, which can't be read.

@@ -31,16 +31,7 @@ class Slakh2100(StemCorpus):
   Splits are the folders `train`, `validation`, `test`; BabySlakh has none and is split by a hash. Redux's folder `omitted` is left out.
   Of tracks made from one MIDI file (the original splits have the same piece in training and test) the lowest number stays. The bass is
   every stem of class Bass, or with a bass program, but for drums; mix.flac is never read.
-
-  Attributes:
-    folder: the corpus, or a folder above it.
-    shortest: seconds of audio that a song must have.
-    longest_minutes: longer songs are skipped.
   """
-
-  folder: str
-  shortest: float = 5.0
-  longest_minutes: float = 60.0
 
   def places(self) -> dict[SongKey, str]:
     """A key for every track.

@@ -42,18 +42,19 @@ class SongStems:
   beats: np.ndarray | None = None
 
 
+@dataclasses.dataclass(frozen=True)
 class StemCorpus(abc.ABC):
-  """A `Source` of stems. A subclass is a frozen dataclass with these fields, `places` and `stems`.
+  """A `Source` of stems. A subclass is a frozen dataclass with `places` and `stems`, and with fields of its own where it has options.
 
   Attributes:
-    folder: of the corpus.
+    folder: of the corpus, or a folder above it; hidden files and folders are left out.
     shortest: seconds of audio that a song must have.
     longest_minutes: longer songs are skipped.
   """
 
   folder: str
-  shortest: float
-  longest_minutes: float
+  shortest: float = 5.0
+  longest_minutes: float = 60.0
 
   @abc.abstractmethod
   def places(self) -> dict[SongKey, str]:

@@ -21,17 +21,13 @@ class Stems(StemCorpus):
   Stems are summed as they are, without gain; a shorter one is followed by silence.
 
   Attributes:
-    folder: where the songs are; hidden files and folders are left out.
     bass: pattern, or patterns separated by commas, of the bass stems' names without extension, in any case ('*bass*'); several bass
       stems are summed.
     not_bass: patterns of stems that go into the mix although `bass` fits them: bass drums, bassoons.
     full_mixes: patterns of files that are not stems but mixes of them: never used, since the bass is in them.
     ignore: patterns of other files that are no stems (a metronome, a preview).
-    shortest: seconds of audio that a song must have.
-    longest_minutes: longer songs are skipped.
   """
 
-  folder: str
   bass: str = '*bass*'
   not_bass: str = '*bass*drum*,*bassoon*,*bass*clarinet*,*bass*trombone*,*bass*flute*'
   full_mixes: str = (
@@ -39,8 +35,6 @@ class Stems(StemCorpus):
     'instrumental,backing,backing[ _-]track,accompaniment,karaoke,*nobass*,*no[ _-]bass*,*without[ _-]bass*,*minus*bass*'
   )
   ignore: str = 'preview,click,metronome,click track,crowd'
-  shortest: float = 5.0
-  longest_minutes: float = 60.0
 
   def stems(self, place: str) -> SongStems:
     """Sorts the files of one song; notes are None, targets come from the audio.
