@@ -22,7 +22,7 @@ class HalfSeconds:
   """Plays a note every half second; its pitch is 40 plus twice z's x; above y = 2 it is silent."""
 
   onset_threshold = 0.25
-  default_z = (0.0, 0.0)
+  default_z = (0.0, -0.5)
   describe = {'step': 7, 'licences': ['CC0-1.0']}
   experiment = types.SimpleNamespace(name='half_seconds')
 

@@ -171,6 +171,7 @@ def test_a_musician_uses_it(page, tracks, tmp_path):
   heard, shown = heard_pitch(page)
   assert shown == 40 and heard == pytest.approx(40, abs=0.3)
 
+  assert page.evaluate('() => studio.plane.z') == [0, -0.5], "the model's own position"
   drag(page, (0, 0), (2, 0))
   assert {note['pitch'] for note in settled(page)} == {44}
   heard, shown = heard_pitch(page)
@@ -182,6 +183,7 @@ def test_a_musician_uses_it(page, tracks, tmp_path):
   page.keyboard.press('Enter')
   page.focus('#dot')
   page.keyboard.press('Home')
+  assert page.evaluate('() => studio.plane.z') == [0, -0.5]
   assert {note['pitch'] for note in settled(page)} == {40}
   page.click('[aria-label="Hear Chorus"]')
   assert {note['pitch'] for note in settled(page)} == {44}

@@ -183,6 +183,7 @@ element('tempo').addEventListener('change', () => {
 // --- Models -----------------------------------------------------------------------------------------------------------
 
 async function chooseModel(id, adopt = true) {
+  const untouched = plane.atHome;
   busy('Loading the model', 0.5);
   try {
     studio.model = await Api.model(id);
@@ -191,7 +192,12 @@ async function chooseModel(id, adopt = true) {
   }
   element('model').value = id;
   plane.setDensity(studio.model.density);
+  plane.home = studio.model.default_z;
   if (adopt) {
+    if (untouched) {
+      plane.show(...plane.home);
+      studio.settings.z = plane.z;
+    }
     studio.settings.threshold = Math.round(studio.model.onset_threshold * 100) / 100;
     showSettings();
   }
@@ -600,7 +606,6 @@ async function begin() {
   });
   addEventListener('pagehide', () => studio.api.leave());
   await chooseModel(first);
-  plane.show(0, 0);
   transport.ready().then(() => {
     showSettings();
     if (studio.early) transport.sendLine(studio.early.header, studio.early.codes);

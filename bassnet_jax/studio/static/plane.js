@@ -21,6 +21,7 @@ export class Plane extends EventTarget {
     Object.assign(this, { root, canvas, dot, readout, legend });
     this.reach = 3.5;
     this.z = [0, 0];
+    this.home = [0, 0]; // where the model's own position is
     this.density = null;
     this.kind = 'data';
     this.cells = new Map(); // "row,column" to measured values
@@ -62,9 +63,13 @@ export class Plane extends EventTarget {
     if (event.key !== 'Home' && !moves[event.key]) return;
     event.preventDefault();
     this.dispatchEvent(new Event('begin'));
-    const [x, y] = event.key === 'Home' ? [0, 0] : [this.z[0] + moves[event.key][0], this.z[1] + moves[event.key][1]];
+    const [x, y] = event.key === 'Home' ? this.home : [this.z[0] + moves[event.key][0], this.z[1] + moves[event.key][1]];
     this.move(x, y, event.timeStamp);
     this.dispatchEvent(new Event('end'));
+  }
+
+  get atHome() {
+    return this.home.every((value, i) => Math.abs(this.z[i] - value) < 0.001);
   }
 
   // A person's move: shown, and told to the rest of the page.
