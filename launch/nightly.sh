@@ -55,7 +55,7 @@ install() {
     run "$work/$1/bin/uv" pip freeze --python "$work/$1/bin/python"
 }
 
-versions() { environment "$1" "$2" && install "$1" "$3" "${root}[test]" && run env -C "$root" "$work/$1/bin/python" -m pytest; }
+versions() { environment "$1" "$2" && install "$1" "$3" "${root}[test]" && run env -C "$root" "$work/$1/bin/python" -m pytest -n 2; }
 
 # Without the extras: imports, and a bass to a mix.
 plain() {
