@@ -284,14 +284,20 @@ def _comparison(page: Document, key: tuple[str, int, Conditions], rows: Sequence
   page.table(header, lines)
 
 
+def _file_stem(name: str, conditions: Conditions) -> str:
+  """Part of a picture's file name that stays the same whatever other rows there are."""
+  stem = f'{name}_{conditions.steps}_steps_{conditions.preset.replace(" ", "_")}'
+  if conditions.settings in ('', results.NOT_RECORDED):
+    return stem
+  return f'{stem}_set_{zlib.crc32(conditions.settings.encode()):08x}'  # settings make long names
+
+
 def _pictures(page: Document, key: tuple[str, int, Conditions], rows: Sequence[Row]) -> None:
   """Planes side by side, a line a variant, and the mean control matrices."""
   if not rows:
     return
   name, window, conditions = key
-  stem = f'{name}_window{window}_{conditions.steps}_steps_{conditions.preset.replace(" ", "_")}'
-  if conditions.settings not in ('', results.NOT_RECORDED):
-    stem += f'_set_{zlib.crc32(conditions.settings.encode()):08x}'  # settings make long names
+  stem = _file_stem(f'{name}_window{window}', conditions)
   strips = []
   for row in rows:
     planes = {result.seed: plane for result in row.results if (plane := result.plane()) is not None}
@@ -371,7 +377,7 @@ def _diatonic(page: Document, rows: Sequence[Row]) -> None:
         values = {name: _map(result.metrics, name) for name, _ in results_plots.MAPS if name in result.metrics['plane']['maps']}
         runs.append((f'{row.experiment}, seed {result.seed}', np.asarray(result.metrics['plane']['axis']), values))
     caption = f'{row.experiment}, {row.conditions}: what is played all over the plane, held-out mixes'
-    results_plots.maps(runs, page.picture(f'maps_{row.experiment}_{row.conditions.steps}_{rows.index(row)}.png', caption))
+    results_plots.maps(runs, page.picture(f'maps_{_file_stem(row.experiment, row.conditions)}.png', caption))
 
 
 def _positions(page: Document, rows: Sequence[Row]) -> None:
