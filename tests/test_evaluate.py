@@ -127,6 +127,9 @@ def test_report_of_music(run, monkeypatch):
   assert figures['music']['control_silent_mix']['onset_f1'] == 0
   assert figures['music']['truth']['adherence_harmony'] > figures['music']['silence']['adherence_harmony']
   assert figures['adherence']['measured'] and figures['adherence']['used'] == 15
+  score = {rung: values['note_pc_f1'] for rung, values in figures['music'].items()}
+  covered = (score['z_fixed'] - score['root_on_kick']) / (1 - score['root_on_kick'])
+  assert figures['covered_from_root_on_kick']['truth'] == pytest.approx(covered)
   plane = figures['plane']
   assert len(plane['axis']) == 3 and plane['pieces'] == [f'test{i}' for i in (10, 11, 12, 13, 14)]
   assert plane['seconds'] == 5 * 8 and 0 < plane['permutation']['p'] <= 1
@@ -137,6 +140,7 @@ def test_report_of_music(run, monkeypatch):
     'permutations',
     'published form',
     'adherence, harmony',
+    'of the way to &quot;truth&quot;',
     'maps.png',
     'pitch_histograms.png',
   ):

@@ -83,6 +83,7 @@ def evaluate(model: TrainedModel, experiment: Experiment, corpus: Corpus, where:
   adhering = _adherence(pieces, lines, reference, found['music'])
   _ladder(found['music'], adhering, folder, page)
   differences = _comparisons(found['per_piece'], page)
+  covered = _way(found['music'], page)
   lying = training_songs(corpus, experiment.data, -(-_LATENT_SONGS // len(corpus.names)))
   posteriors = [model.posterior(song.mix, song.bass) for song in lying]
   points = np.concatenate([mu[:: experiment.data.window] for mu, _ in posteriors])
@@ -99,6 +100,7 @@ def evaluate(model: TrainedModel, experiment: Experiment, corpus: Corpus, where:
     'plane': plane,
     'pieces': {'ids': found['pieces'], 'per_piece': found['per_piece']},
     'differences': {rung: dataclasses.asdict(value) for rung, value in differences.items()},
+    'covered_from_root_on_kick': covered,
     'choice': {'z': choice.z.tolist(), 'threshold': choice.threshold, 'validation_note_pc_f1': choice.score},
   }
   sounding = tuple(mu[song.level > latent_density.AUDIBLE] for (mu, _), song in zip(posteriors, lying, strict=True))
@@ -166,6 +168,18 @@ def _comparisons(per_piece: music.PerPiece, page: Page) -> dict[str, music.Diffe
     ],
   )
   return differences
+
+
+def _way(table: dict[str, dict], page: Page) -> dict[str, float]:
+  """The share of the way from `root_on_kick` to a better line that the model covers, by mean note_pc_f1; where there are such lines."""
+  score = {rung: values['note_pc_f1'] for rung, values in table.items()}
+  start = score.get('root_on_kick')
+  goals = [goal for goal in ('follow_lowest', 'truth') if start is not None and score.get(goal, start) > start]
+  covered = {goal: (score['z_fixed'] - start) / (score[goal] - start) for goal in goals}
+  if covered:
+    parts = [f'{100 * share:.0f} % of the way to "{RUNGS[goal].rstrip(" *")}"' for goal, share in covered.items()]
+    page.text(f'From "{RUNGS["root_on_kick"].rstrip(" *")}" the model covers {" and ".join(parts)}.')
+  return covered
 
 
 def _plane(
