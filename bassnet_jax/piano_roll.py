@@ -52,7 +52,7 @@ def draw(
     mix: [frames, 192] log-compressed magnitudes, 80 frames a second.
     beats: [beats] seconds, drawn as thin lines, or None.
     title: what stands above the picture.
-    longest: seconds that are drawn.
+    longest: seconds that are drawn, at most.
     span: (start, end) seconds of the part of the song that is drawn.
   """
   # The object-oriented interface: pyplot keeps global state, which threads (a studio) mustn't share.
@@ -61,8 +61,8 @@ def draw(
   from matplotlib.figure import Figure
 
   song = max(len(mix) - 1, 1) / features.FRAME_RATE  # the last frame is centred on the end
-  begin, stop = max(min(span[0], song), 0.0), min(span[1], song)
-  end = min(stop, begin + longest)
+  begin = max(min(span[0], song), 0.0)
+  end = min(span[1], begin + longest, song)
   rows = max(int(np.ceil((end - begin) / ROW_SECONDS - 1e-6)), 1)
   width = ROW_SECONDS if rows > 1 else max(end - begin, 1.0)
   shown = notes.where((notes.onset < end) & (notes.offset > begin))
@@ -84,9 +84,8 @@ def draw(
     _draw_axes(plot, start, start + width, lowest, highest)
   plots[-1].set_xlabel('time (minutes:seconds)', color=_FAINT, fontsize=10)
   count = f'{len(notes):,} note{"" if len(notes) == 1 else "s"}'
-  part = _part(begin, end, song)
   figure.text(0.052, 1 - 0.28 / height, title, color='#f0f6fc', fontsize=14, fontweight='bold', va='center')
-  legend = f'{count}  ·  {part}  ·  orange: the bass, brighter = louder  ·  blue: the mix' + (
+  legend = f'{count}  ·  {_part(begin, end, song)}  ·  orange: the bass, brighter = louder  ·  blue: the mix' + (
     '  ·  lines: beats' if beats is not None else ''
   )
   figure.text(0.985, 1 - 0.28 / height, legend, color=_FAINT, fontsize=10, va='center', ha='right')
@@ -97,6 +96,7 @@ def draw(
 
 
 def _part(begin: float, end: float, song: float) -> str:
+  """Which part of the song is drawn, in words."""
   if begin > 0:
     return f'{clock(begin)} to {clock(end)} of {clock(song)}'
   return f'first {clock(end)} of {clock(song)}' if end < song else clock(song)

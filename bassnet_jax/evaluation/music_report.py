@@ -83,7 +83,7 @@ def evaluate(model: TrainedModel, experiment: Experiment, corpus: Corpus, where:
   adhering = _adherence(pieces, lines, reference, found['music'])
   _ladder(found['music'], adhering, folder, page)
   differences = _comparisons(found['per_piece'], page)
-  covered = _way(found['music'], page)
+  covered = _covered(found['music'], page)
   lying = training_songs(corpus, experiment.data, -(-_LATENT_SONGS // len(corpus.names)))
   posteriors = [model.posterior(song.mix, song.bass) for song in lying]
   points = np.concatenate([mu[:: experiment.data.window] for mu, _ in posteriors])
@@ -170,7 +170,7 @@ def _comparisons(per_piece: music.PerPiece, page: Page) -> dict[str, music.Diffe
   return differences
 
 
-def _way(table: dict[str, dict], page: Page) -> dict[str, float]:
+def _covered(table: dict[str, dict], page: Page) -> dict[str, float]:
   """The share of the way from `root_on_kick` to a better line that the model covers, by mean note_pc_f1; where there are such lines."""
   score = {rung: values['note_pc_f1'] for rung, values in table.items()}
   start = score.get('root_on_kick')

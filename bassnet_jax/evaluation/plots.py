@@ -196,7 +196,8 @@ def latent_scatter(points: np.ndarray, labels: np.ndarray, names: Sequence[str],
         axes.scatter(*points[labels == i].mean(axis=0), s=130, c=colours[i], marker=marker, edgecolors='white', linewidths=1.8, zorder=5)
       label = f'{name}  ({(labels == i).sum()})'
       handles.append(Line2D([], [], linestyle='', marker=marker, markersize=9, color=colours[i], markeredgecolor='white', label=label))
-    axes.legend(handles=handles, title='Pattern (windows)', loc='center left', bbox_to_anchor=(1.01, 0.5), alignment='left')
+    # The figure's, not the axes': the layout leaves room for it, however long the names are.
+    figure.legend(handles=handles, title='Pattern (windows)', loc='outside right center', alignment='left')
     axes.set_title('Where each pattern lies in the latent plane')
 
 

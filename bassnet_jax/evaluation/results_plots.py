@@ -139,7 +139,7 @@ def matrices(panels: Sequence[tuple[str, np.ndarray]], names: Sequence[str], pat
 
 
 MAPS = (
-  ('diatonic', 'Diatonic share of the pitch mass'),
+  ('diatonic', 'Diatonic share'),
   ('onset_density', 'Notes a second'),
   ('register', 'Register, MIDI pitch'),
   ('level', 'Level, dB'),
