@@ -43,16 +43,19 @@ class Bounce:
     self._gain = np.float32(1)
     self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed by __exit__)
     try:
-      found, start = 0.0, 0
+      found, start, peaks = 0.0, 0, [(0.0, 0.0)]
       for block in mix.blocks():
         bass = voice.render(start, start + len(block)).astype(np.float32, copy=False)
-        found += float(np.sum(np.square(bass, dtype=np.float64)))
         self._file.write(bass.tobytes())
         start += len(block)
-      if energy is not None and found > 0:
-        self._gain = np.float32(np.sqrt(energy / found))
-      self.bass_scale = sonification.scale_for(max((_peak(bass) for bass in self._raw()), default=0.0))
-      self.preview_scale = sonification.scale_for(max((_peak(both) for both in self._together()), default=0.0))
+        if energy is None:
+          peaks.append((_peak(bass), _peak(self._with_bass(block, bass))))
+        else:
+          found += float(np.sum(np.square(bass, dtype=np.float64)))
+      if energy is not None:  # only now is the gain known
+        self._gain = np.float32(np.sqrt(energy / found)) if found > 0 else self._gain
+        peaks += [(_peak(bass * self._gain), _peak(self._with_bass(block, bass))) for block, bass in self._pairs()]
+      self.bass_scale, self.preview_scale = (sonification.scale_for(max(found)) for found in zip(*peaks, strict=True))
     except BaseException:
       self._file.close()
       raise
@@ -70,7 +73,8 @@ class Bounce:
 
   def preview(self) -> Iterator[np.ndarray]:
     """The mix with the bass, within full scale: [samples of a block, channels] float32 a time."""
-    for both in self._together():
+    for block, bass in self._pairs():
+      both = self._with_bass(block, bass)
       yield both * np.float32(self.preview_scale) if self.preview_scale < 1 else both
 
   def _raw(self) -> Iterator[np.ndarray]:
@@ -81,13 +85,16 @@ class Bounce:
       start += len(bass)
       yield bass * self._gain
 
-  def _together(self) -> Iterator[np.ndarray]:
+  def _pairs(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Blocks of the mix, and of the bass as it was rendered."""
     start = 0
     for block in self._mix.blocks():
       self._file.seek(4 * start)
-      bass = np.frombuffer(self._file.read(4 * len(block)), dtype=np.float32)
+      yield block, np.frombuffer(self._file.read(4 * len(block)), dtype=np.float32)
       start += len(block)
-      yield block + (bass * self._gain)[:, None] * self._level
+
+  def _with_bass(self, block: np.ndarray, bass: np.ndarray) -> np.ndarray:
+    return block + (bass * self._gain)[:, None] * self._level
 
 
 def _peak(audio: np.ndarray) -> float:

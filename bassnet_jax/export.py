@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -83,7 +83,7 @@ def write(
   sample_rate: int,
   channels: int,
   tempo_map: TempoMap,
-  picture: bytes,
+  picture: Callable[[], bytes],
   settings: dict,
 ) -> dict[str, str]:
   """Writes all files into a hidden folder beside their places, then renames them, settings last.
@@ -97,7 +97,7 @@ def write(
     sample_rate: Hz, of both.
     channels: of the preview.
     tempo_map: of the MIDI file.
-    picture: PNG.
+    picture: gives the PNG, when everything else is written: till then it may be drawn elsewhere.
     settings: what settings.json says; JSON types.
 
   Returns:
@@ -119,7 +119,7 @@ def write(
     audio.save_wav_blocks(place[BASS], bass, sample_rate, 1)
     audio.save_wav_blocks(place[PREVIEW], preview, sample_rate, channels)
     with open(place[PICTURE], 'wb') as file:
-      file.write(picture)
+      file.write(picture())
     _write_json(
       place[NOTES], {'notes': note_rows(notes if played is None else played), 'quantized': None if played is None else note_rows(notes)}
     )

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent import futures
 
 import numpy as np
 from absl import flags
@@ -118,9 +119,15 @@ def generate(
   # Before the analysis: the model says which part of the mix it listens to.
   if checkpoint is None or isinstance(checkpoint, str):
     checkpoint = packaged.resolve(checkpoint)
-  model = load_model(checkpoint) if isinstance(checkpoint, str | os.PathLike) else checkpoint
   step = time.perf_counter()
+  if isinstance(checkpoint, str | os.PathLike):
+    model = _read_model(checkpoint)
+    compiled = _beside(_warm_up, model, checkpoint)
+  else:
+    model, compiled = checkpoint, None
   analysis = hearing.analyse(hearing.heard(model, mono), None, ', '.join(paths))
+  if compiled is not None:
+    compiled.result()
   del mono
   tempos, beats = _tempo(chosen, analysis.mix, mix.seconds)
   measured_bpm = tempos.bpm(mix.seconds)
@@ -139,6 +146,7 @@ def generate(
   report(f'decoded {len(line.notes)} notes: {generated.speed(mix.seconds, step)}')
 
   title = generated.title(paths, position)
+  picture = None if output is None else _beside(generated.draw, line.notes, analysis.mix, beats, title, chosen.span)
   row = chosen.rows() | {
     'inputs': [{'path': os.path.abspath(path), 'sha256': generated.digest(path)} for path in paths],
     'checkpoint': storage.absolute(checkpoint) if isinstance(checkpoint, str | os.PathLike) else None,
@@ -199,13 +207,21 @@ def generate(
         sample_rate=mix.rate,
         channels=mix.channels,
         tempo_map=tempos,
-        picture=made.picture(),
+        picture=picture.result,
         settings=row,
       )
       made = dataclasses.replace(made, files=files)
       report(f'wrote {len(files)} files: {generated.speed(mix.seconds, step)}')
   generated.summarise(report, made, started)
   return made
+
+
+def _beside(work: Callable, *arguments) -> futures.Future:
+  """Starts work in a thread of its own."""
+  executor = futures.ThreadPoolExecutor(1)
+  started = executor.submit(work, *arguments)
+  executor.shutdown(wait=False)
+  return started
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,6 +262,13 @@ def load_model(path: str):
   Raises:
     GenerateError: there is none, or it can't be used.
   """
+  model = _read_model(path)
+  _warm_up(model, path)
+  return model
+
+
+def _read_model(path: str | os.PathLike):
+  """The model of a checkpoint; nothing is compiled yet."""
   path = os.fspath(path)
   if '://' not in path and not os.path.exists(path):
     raise GenerateError(f'{path}: there is no such checkpoint. {packaged.what_to_give()}')
@@ -253,11 +276,23 @@ def load_model(path: str):
 
   try:
     storage.check(path)
-    model = trained.load(path)
-    model.warm_up()
+    return trained.load(path)
   except (trained.CheckpointError, storage.StorageError) as error:
-    raise GenerateError(str(error) if path in str(error) else f'{path}: {error}') from error
-  return model
+    raise _of_checkpoint(path, error) from error
+
+
+def _warm_up(model, path: str | os.PathLike) -> None:
+  """Compiles what generation needs."""
+  from bassnet_jax import trained
+
+  try:
+    model.warm_up()
+  except trained.CheckpointError as error:
+    raise _of_checkpoint(os.fspath(path), error) from error
+
+
+def _of_checkpoint(path: str, error: Exception) -> GenerateError:
+  return GenerateError(str(error) if path in str(error) else f'{path}: {error}')
 
 
 def _define_flags(define: commands.Define) -> None:
@@ -326,4 +361,4 @@ def main(defined: flags.FlagValues) -> int:
 
 
 if __name__ == '__main__':
-  sys.exit(main())
+  commands.leave(main())

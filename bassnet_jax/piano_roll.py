@@ -91,7 +91,8 @@ def draw(
   figure.text(0.985, 1 - 0.28 / height, legend, color=_FAINT, fontsize=10, va='center', ha='right')
 
   content = io.BytesIO()
-  canvas.print_figure(content, format='png', dpi=100, facecolor=_BACKGROUND)
+  # Level 4 of 9 takes half the time of the usual 6, and a sixth more space.
+  canvas.print_figure(content, format='png', dpi=100, facecolor=_BACKGROUND, pil_kwargs={'compress_level': 4})
   return content.getvalue()
 
 
@@ -133,8 +134,8 @@ def _draw_grid(plot, start, end, lowest, highest, beats) -> None:
     if pitch % 12 == 0:
       plot.axhline(pitch, color='#ffffff', alpha=0.10, linewidth=0.8, zorder=2)
   if beats is not None:
-    for beat in beats[(beats >= start) & (beats < end)]:
-      plot.axvline(beat, color='#ffffff', alpha=0.16, linewidth=0.7, zorder=2)
+    within = beats[(beats >= start) & (beats < end)]
+    plot.vlines(within, lowest - 0.5, highest + 0.5, color='#ffffff', alpha=0.16, linewidth=0.7, zorder=2)
 
 
 def _draw_notes(plot, notes: Notes, start: float, end: float, colours) -> None:

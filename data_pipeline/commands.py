@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from absl import flags, logging
 
@@ -61,6 +62,16 @@ def only_flags(words: Sequence[str], bare: str | None = None, assigned: str | No
   if words:
     meant = assigned if assigned and '=' in words[0] else bare
     raise flags.Error(f"'{words[0]}' is not a flag" + (f'; write --{meant}={words[0]}' if meant else ''))
+
+
+def leave(status: int) -> NoReturn:
+  """Ends the process as soon as what was printed is out: to take jax, librosa and numba apart object by object lasts nearly a second.
+
+  For commands that hold nothing at their end: neither threads, nor temporary files, nor what `atexit` was given.
+  """
+  sys.stdout.flush()
+  sys.stderr.flush()
+  os._exit(status)
 
 
 def _reader_left() -> bool:

@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
-from bassnet_jax.studio import exports, project, requests, style, uploads
+from bassnet_jax.studio import exports, line, project, requests, style, uploads
 from bassnet_jax.studio.channel import Channel, code_of, whole_line
 from bassnet_jax.studio.limits import Limits, StudioError
 from bassnet_jax.studio.line import Line
@@ -25,6 +25,7 @@ from bassnet_jax.studio.models import Shelf
 from bassnet_jax.studio.network import Network
 from bassnet_jax.studio.security import Access, Guard
 from bassnet_jax.studio.sessions import Session, SessionStore
+from data_pipeline import features
 
 STATIC = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'static')
 _SWEEP_SECONDS = 60.0
@@ -143,8 +144,8 @@ class Studio:
         await asyncio.sleep(_SWEEP_SECONDS)
         self.store.sweep()
 
-    # The first model loads while the page opens.
-    tasks = [asyncio.create_task(sweep()), asyncio.create_task(self._load_first())]
+    # While the page opens and its user looks for files, what the first song needs is made ready.
+    tasks = [asyncio.create_task(sweep()), asyncio.create_task(self._warm_up())]
     try:
       yield
     finally:
@@ -154,9 +155,16 @@ class Studio:
       self.network.close()
       self.store.close()
 
-  async def _load_first(self) -> None:
+  async def _warm_up(self) -> None:
+    """Loads the first model, compiles what its lines need, and loads what analyses audio."""
+    from data_pipeline import front_end
+
     with contextlib.suppress(StudioError):  # the page asks for it too, and is told then
-      await self.network.run(self.shelf.get, self.shelf.first)
+      model = await self.network.run(self.shelf.get, self.shelf.first)
+      await self.network.run(line.warm_up, model)
+    silence = np.zeros(features.SAMPLE_RATE, np.float32)
+    await asyncio.to_thread(front_end.estimate_tuning, silence)
+    await asyncio.to_thread(front_end.constant_q, silence, features.MIX_BINS)
 
 
 async def _body(request: Request, limits: Limits) -> bytes:

@@ -177,9 +177,7 @@ async def code_of(network: Network, shelf: Shelf, song: songs.Song, model_id: st
     model = shelf.get(model_id)
     if model_id not in song.codes:
       song.codes[model_id] = model.encode_mix(song.mix)
-      # Everything is compiled before the dot moves.
-      for frames in (line.NEAR_FRAMES, line.CHUNK):
-        model.decode_piece(song.codes[model_id], np.zeros(2, np.float32), 0, frames)
+      line.warm_up(model)  # done already for the first model: in no time
     return model, song.codes[model_id]
 
   if shelf.loaded(model_id) and model_id in song.codes:

@@ -114,6 +114,13 @@ def _near_frames(song: Song, request: LineRequest) -> tuple[int, int]:
   return playhead, max((playhead - NEAR_BEFORE) // 2 * 2, 0)
 
 
+def warm_up(model) -> None:
+  """Compiles what a moved dot needs of a model; later calls, of any song, compile nothing."""
+  code = model.encode_mix(np.zeros((1, features.MIX_BINS), np.float32))
+  for frames in (NEAR_FRAMES, CHUNK):
+    model.decode_piece(code, np.zeros(2, np.float32), 0, frames)
+
+
 def decode_near(model, items: list[tuple]) -> list[Prediction]:
   """The pieces from the playhead on of one or several pages: items of (code, song, request)."""
   pieces = [(code, request.position.at(song.frames), _near_frames(song, request)[1]) for code, song, request in items]
