@@ -1,14 +1,15 @@
 """Measures generation as a user meets it: `python -m bassnet_jax.generate_benchmark --json=FILE`.
 
 A made-up song of four minutes and one of an hour (44.1 kHz, stereo, FLAC) go through `python -m bassnet_jax.generate`, each in a process
-of its own, with what is compiled kept nowhere: seconds and peak memory of the whole process, beside the aims. The network alone is
-measured in a further process.
+of its own, with what is compiled kept nowhere: seconds and peak memory of the whole process, over three runs, beside the aims. The
+network alone is measured in a further process.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -96,8 +97,8 @@ def run(command: Sequence[str]) -> tuple[float, float, str]:
   return seconds, memory / (1 << 20 if sys.platform == 'darwin' else 1 << 10), output
 
 
-def measure(checkpoint: str | None, minutes: Sequence[float], say=print) -> dict[str, float]:
-  """All figures, by their public keys."""
+def measure(checkpoint: str | None, minutes: Sequence[float], repeats: int, say=print) -> dict[str, float]:
+  """All figures, by their public keys: medians of the seconds, and the largest peak of memory, over `repeats` runs."""
   figures: dict[str, float] = {}
   _, _, said = run([sys.executable, '-c', _NETWORK, checkpoint or ''])
   figures['network.times_realtime'] = float(said.split()[-1])
@@ -107,8 +108,10 @@ def measure(checkpoint: str | None, minutes: Sequence[float], say=print) -> dict
       write_song(song, 60 * length)
       output = os.path.join(folder, f'out{length:g}')
       command = [sys.executable, '-m', 'bassnet_jax.generate', '--onset_threshold=0.05', f'--input={song}', f'--output={output}']
-      seconds, memory, said = run([*command, f'--checkpoint={checkpoint}'] if checkpoint else command)
-      say(said.rstrip())
+      command += ['--overwrite', *([f'--checkpoint={checkpoint}'] if checkpoint else [])]
+      measured = [run(command) for _ in range(repeats)]
+      say(measured[-1][2].rstrip())
+      seconds, memory = statistics.median(row[0] for row in measured), max(row[1] for row in measured)
       figures[f'generate.{length:g}min.seconds'] = seconds
       figures[f'generate.{length:g}min.times_realtime'] = 60 * length / seconds
       figures[f'generate.{length:g}min.peak_memory_mib'] = memory
@@ -118,6 +121,7 @@ def measure(checkpoint: str | None, minutes: Sequence[float], say=print) -> dict
 def _define_flags(define: commands.Define) -> None:
   define(flags.DEFINE_string, 'checkpoint', None, "workdir of a training run (default: the package's model)")
   define(flags.DEFINE_list, 'minutes', ['4', '60'], 'lengths of the songs')
+  define(flags.DEFINE_integer, 'repeats', 3, 'runs of each length, whose median is told', lower_bound=1)
   define(flags.DEFINE_string, 'json', None, 'also write the figures to this file')
 
 
@@ -125,7 +129,7 @@ def _define_flags(define: commands.Define) -> None:
 def main(defined: flags.FlagValues) -> int:
   """Prints the figures."""
   minutes = [float(length) for length in defined.minutes]
-  figures = measure(defined.checkpoint, minutes)
+  figures = measure(defined.checkpoint, minutes, defined.repeats)
   for name, value in figures.items():
     direction, aim = AIMS.get(name, ('', 0.0))
     print(f'{name:<36}{value:>10.1f}' + (f'   aim: {direction} {aim:g}' if direction else ''))

@@ -34,5 +34,5 @@ def test_help_and_mistakes(capsys):
 
 @pytest.mark.slow
 def test_an_hour_of_music_stays_below_two_gigabytes():
-  figures = generate_benchmark.measure(None, [60.0], say=lambda text: None)
+  figures = generate_benchmark.measure(None, [60.0], 1, say=lambda text: None)
   assert figures['generate.60min.peak_memory_mib'] <= generate_benchmark.AIMS['generate.60min.peak_memory_mib'][1]
