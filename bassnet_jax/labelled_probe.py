@@ -1,0 +1,162 @@
+"""What each half of the network could learn of an artificial set if it were told the patterns: `python -m bassnet_jax.labelled_probe`.
+
+An upper bound, and no way to train a model: every pattern is given a place on a circle; the decoder plays from there, and the encoder
+learns by regression where a pair of windows lies. Nothing is searched for or exchanged. What is not learned here in a number of steps
+can't be learned without labels in as many.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl import flags
+
+from bassnet_jax import config as configs
+from bassnet_jax import losses, train
+from bassnet_jax import model as networks
+from bassnet_jax.batch import Batch, Statistics
+from bassnet_jax.config import Experiment
+from data_pipeline import commands
+from data_pipeline.features import Features
+
+RADIUS = 1.5
+_EVALUATED_PAIRS = 64
+
+
+def circle(patterns: int) -> np.ndarray:
+  """[patterns, 2]: places evenly around the origin."""
+  turn = 2 * np.pi * np.arange(patterns) / patterns
+  return RADIUS * np.stack([np.cos(turn), np.sin(turn)], axis=1).astype(np.float32)
+
+
+def pairs_of(songs: Sequence[Features], experiment: Experiment, pairs: int, rng: np.random.Generator) -> tuple[Batch, np.ndarray]:
+  """Pairs of windows from anywhere in songs, with the pattern of each: a batch of `pairs`, and [pairs]."""
+  window, context = experiment.data.window, networks.context_frames(experiment.model)
+  rows, patterns = [], []
+  for song in (songs[i] for i in rng.integers(len(songs), size=pairs)):
+    starts = 2 * rng.integers((context + 1) // 2, (song.frames - window - context) // 2, size=2)  # even, as PITCH_STRIDE wants it
+    wide = [slice(start - context, start + window + context) for start in starts]
+    narrow = [slice(start, start + window) for start in starts]
+    rows.append(
+      {name: np.stack([getattr(song, name)[cut] for cut in wide]) for name in ('mix', 'bass')}
+      | {name: np.stack([getattr(song, name)[cut] for cut in narrow]) for name in ('pitch', 'onset', 'level')}
+    )
+    patterns.append(song.pattern)
+  stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+  return Batch(**stacked, valid=np.ones((pairs, 2, window), bool)), np.asarray(patterns)
+
+
+class Probe:
+  """A network that is taught with labels."""
+
+  def __init__(self, experiment: Experiment, statistics: Statistics, patterns: int, steps: int, seed: int):
+    self._experiment, self._statistics, self._seed = experiment, statistics, seed
+    self._net = networks.BassNet(experiment.model)
+    self._places = jnp.asarray(circle(patterns))
+    self._optimizer = train.make_optimizer(experiment, steps)
+    self.params = networks.init_params(experiment.model, experiment.data.window, seed)
+    self._state = self._optimizer.init(self.params)
+    self._step = jax.jit(self._train)
+    self.read = jax.jit(self._read)
+
+  def step(self, number: int, batch: Batch, patterns: np.ndarray) -> None:
+    """One step on a batch."""
+    key = jax.random.fold_in(jax.random.key(self._seed), number)
+    self.params, self._state = self._step(self.params, self._state, batch, patterns, key)
+
+  def _prepared(self, params, batch: Batch, key: jax.Array):
+    """Windows, the code that the decoder takes, and the posterior."""
+    windows = losses.prepare(batch, key, self._experiment, self._statistics)
+    code = self._net.apply(params, windows.mix, method='encode_mix')
+    posterior = losses.posterior(self._net, params, code, windows)
+    return windows, networks.crop_code(code, windows.frames + 2 * networks.decoder_reach(self._experiment.model)), posterior
+
+  def _decode(self, params, code: networks.MixCode, z: jax.Array) -> networks.Outputs:
+    """z: [windows, 2], for every frame."""
+    frames = code.frame.shape[1]
+    return self._net.apply(params, code, jnp.broadcast_to(z[:, None], (len(z), frames, z.shape[-1])), method='decode')
+
+  def _train(self, params, state, batch: Batch, patterns: jax.Array, key: jax.Array):
+    cfg = self._experiment.loss
+
+    def loss(params):
+      windows, code, posterior = self._prepared(params, batch, key)
+      z = jnp.repeat(self._places[patterns], 2, axis=0)
+      terms = losses.reconstruction(self._decode(params, code, z), windows, cfg)
+      miss = 0.5 * (jnp.square(z[:, None] - posterior.mu) * jnp.exp(-posterior.logvar) + posterior.logvar).sum(axis=-1)
+      return losses.mean(miss, windows.valid) + sum(getattr(cfg, name) * terms[name] for name in losses.RECONSTRUCTION)
+
+    updates, state = self._optimizer.update(jax.grad(loss)(params), state, params)
+    return optax.apply_updates(params, updates), state
+
+  def _read(self, params, batch: Batch) -> tuple[jax.Array, jax.Array]:
+    """Which pattern each half takes a pair for, [pairs] each: the encoder by the place nearest to the mean of mu of both windows, the
+    decoder by the place under which the pair is least surprising."""
+    windows, code, posterior = self._prepared(params, batch, jax.random.key(0))
+    mean = posterior.mu.mean(axis=1).reshape(-1, 2, posterior.mu.shape[-1]).mean(axis=1)
+    encoder = jnp.square(mean[:, None] - self._places).sum(axis=-1).argmin(axis=1)
+    every = [
+      losses.pair_cost(self._decode(params, code, jnp.broadcast_to(place, (len(windows.mix), 2))), windows, self._experiment.loss)
+      for place in self._places
+    ]
+    return encoder, jnp.stack(every).argmin(axis=0)
+
+
+def aspects(names: Sequence[str]) -> np.ndarray:
+  """[patterns, aspects]: which value each part of a name such as 'root, piano, kick' has, numbered in the order of appearance."""
+  parts = [[part.strip() for part in name.split(',')] for name in names]
+  columns = [list(dict.fromkeys(column)) for column in zip(*parts, strict=True)]
+  return np.array([[columns[i].index(part) for i, part in enumerate(row)] for row in parts])
+
+
+def _define_flags(define: commands.Define) -> None:
+  define(flags.DEFINE_string, 'experiment', 'a4_window64', 'whose data and network are taken')
+  define(flags.DEFINE_string, 'preset', 'laptop', 'full or laptop')
+  define(flags.DEFINE_multi_string, 'set', [], 'section.field=value, as of bassnet_jax.main')
+  define(flags.DEFINE_integer, 'steps', 600, 'of training', lower_bound=1)
+  define(flags.DEFINE_integer, 'every', 100, 'steps from one row of the table to the next', lower_bound=1)
+  define(flags.DEFINE_integer, 'seed', 0, 'of parameters and windows')
+  define(flags.DEFINE_string, 'data_dir', 'data', 'folder of the datasets; what is missing is built there')
+
+
+@commands.with_flags(_define_flags, bare='experiment')
+def main(defined: flags.FlagValues) -> int:
+  """Prints how often each half is right on validation songs, as a whole and in each aspect of a pattern."""
+  import experiments
+  from bassnet_jax.evaluation import report
+  from bassnet_jax.evaluation.tables import load_songs, training_songs
+  from bassnet_jax.inputs import corpus as corpora
+
+  experiment = configs.override(experiments.preset(experiments.get(defined.experiment), defined.preset), defined.set)
+  if experiment.evaluation.kind != 'artificial':
+    raise ValueError(f'--experiment={defined.experiment} trains on music; expected one on an artificial set, such as a4_window64')
+  corpus = corpora.open_corpus(experiment.data, defined.data_dir, None, tfds_files=False)
+  songs = training_songs(corpus, experiment.data, sys.maxsize)
+  validation = load_songs(corpus.paths('validation'))
+  names = report.pattern_names(corpus.names[0], len(songs[0].patterns))
+  kinds, rng = aspects(names), np.random.default_rng(defined.seed)
+  asked, truth = pairs_of(validation, experiment, _EVALUATED_PAIRS, np.random.default_rng(defined.seed + 1))
+  probe = Probe(experiment, corpus.statistics, len(names), defined.steps, defined.seed)
+  head = ['all', *(' or '.join(dict.fromkeys(column)) for column in zip(*(name.split(', ') for name in names), strict=True))]
+  print(f'share of {_EVALUATED_PAIRS} pairs of windows of validation songs that are read right: {"; ".join(head)}')
+  began = time.monotonic()
+  for step in range(1, defined.steps + 1):
+    probe.step(step, *pairs_of(songs, experiment, experiment.data.batch_size // 2, rng))
+    if step % defined.every == 0 or step == defined.steps:
+      shown = []
+      for guess in map(np.asarray, probe.read(probe.params, asked)):
+        shares = [(guess == truth).mean(), *(kinds[guess] == kinds[truth]).mean(axis=0)]
+        shown.append(' '.join(f'{share:.2f}' for share in shares))
+      left = (time.monotonic() - began) / step * (defined.steps - step)
+      print(f'step {step:5d}  encoder {shown[0]}   decoder {shown[1]}   {left / 60:.0f} min left', flush=True)
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main())
