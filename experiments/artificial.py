@@ -16,6 +16,17 @@ _SETS = {
   'a3': 'Rhythm: with the kick, with the snare or on the off-beats',
   'a4': 'Harmony, timbre and rhythm: eight patterns in the plane',
 }
+# What a set needs beside what its window does. A bass of a4 sounds on every second beat or so: a window of 0.8 s may hold no note of it,
+# and which instrument it follows is told by its notes alone. So q looks further around, and the search goes on until the encoder has
+# learned.
+_NEEDS = {
+  'a4': {
+    64: {'model': {'latent_dilations': (1, 2, 4, 8, 12)}, 'loss': {'search_share': 0.9}},
+    128: {'model': {'latent_dilations': (1, 2, 4, 8, 16)}, 'loss': {'search_share': 0.9}},
+    256: {'loss': {'search_share': 0.9}},
+    512: {'loss': {'search_share': 0.9}},
+  }
+}
 _TRANSPOSITION = {'data': {'transposition': 6}}
 _SEARCH = {'nosearch': variants.Variant('without the search for z at the beginning', {'loss': {'search_candidates': 0}})}
 # The sets are not transposed by default, so that these two rows belong together: they differ in one thing from each other.
@@ -28,7 +39,7 @@ _TRANSPOSITIONS = {
 
 
 def base(name: str, window: int) -> Experiment:
-  """The default on a set: search, then exchange and latent smoothness."""
+  """The default on a set: search, then exchange and latent smoothness. All rows of a set share what the set needs."""
   experiment = Experiment(
     name=f'{name}_window{window}',
     # Not transposed: the bass is the lowest octave from E1, which a transposed song would break; keys are random as it is.
@@ -37,7 +48,7 @@ def base(name: str, window: int) -> Experiment:
     train=TrainConfig(steps=6000),
     evaluation=EvaluationConfig(kind='artificial'),
   )
-  return replace(experiment, **variants.WINDOWS[window])
+  return replace(replace(experiment, **variants.WINDOWS[window]), **_NEEDS.get(name, {}).get(window, {}))
 
 
 def _register() -> None:

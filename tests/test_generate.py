@@ -24,8 +24,7 @@ class EighthNotes:
   default_z = (0.0, 0.0)
   describe = {'experiment': 'eighth_notes', 'checkpoint_id': 'abc123', 'licences': ['CC0-1.0']}
 
-  def warm_up(self):
-    ...
+  def warm_up(self): ...
 
   def encode_mix(self, mix):
     assert mix.ndim == 2 and mix.shape[1] == features.MIX_BINS

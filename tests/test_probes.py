@@ -1,0 +1,100 @@
+"""The two probes of why a pattern isn't learned: the decoder alone, and both halves with labels."""
+
+import types
+
+import numpy as np
+import pytest
+import tiny
+
+from bassnet_jax import labelled_probe, plane_probe
+from bassnet_jax.decoding import Prediction
+from data_pipeline import features as ft
+from data_pipeline.notes import Notes
+
+FRAMES = 160
+LOW = Notes.from_rows([(0.1, 0.5, 40, 90, 33), (1.0, 1.5, 43, 90, 33)])
+HIGH = LOW.transposed(7)
+
+
+def prediction(line: Notes, certainty: float) -> Prediction:
+  """What a network would say that is so sure of a line."""
+  classes, onset = ft.frame_targets(line, FRAMES)
+  logits = np.zeros((FRAMES, ft.PITCHES + 1), np.float32)
+  logits[np.arange(FRAMES), classes] = certainty
+  return Prediction(np.zeros((FRAMES, ft.BASS_BINS), np.float32), logits, 0.9 * onset + 0.05, np.full(FRAMES, 0.5, np.float32))
+
+
+class TwoPlaces:
+  """Plays the low line where x is positive, and the high one elsewhere, the surer the further from the middle."""
+
+  def decode(self, code, z):
+    return prediction(LOW if z[0] > 0 else HIGH, 5 * abs(z[0]))
+
+
+def test_the_line_that_is_played_is_the_least_surprising():
+  said = prediction(LOW, 5.0)
+  own, other = plane_probe.surprise(said, LOW, FRAMES), plane_probe.surprise(said, HIGH, FRAMES)
+  assert own < 0.5 < other
+  late = Notes.from_rows(
+    [(onset + 0.1, offset, pitch, velocity, program) for onset, offset, pitch, velocity, program in LOW.rows().tolist()]
+  )
+  assert own < plane_probe.surprise(said, late, FRAMES)
+
+
+def test_every_pattern_is_found_where_the_decoder_plays_it():
+  song = types.SimpleNamespace(code=None, features=types.SimpleNamespace(patterns=(LOW, HIGH), frames=FRAMES))
+  axis = np.linspace(-1, 1, 5)
+  costs = plane_probe.surprises(TwoPlaces(), [song, song], axis)
+  assert costs.shape == (2, 2, 5, 5)
+  np.testing.assert_array_equal(plane_probe.best_places(costs, axis)[:, 0], [1, -1])
+
+
+def test_places_lie_evenly_on_a_circle():
+  places = labelled_probe.circle(8)
+  np.testing.assert_allclose(np.linalg.norm(places, axis=1), labelled_probe.RADIUS, rtol=1e-6)
+  steps = np.linalg.norm(places - np.roll(places, 1, axis=0), axis=1)
+  np.testing.assert_allclose(steps, steps[0], rtol=1e-5)
+
+
+def test_aspects_are_the_parts_of_a_name():
+  names = ['root, piano, kick', 'root, guitar, kick', 'fifth, piano, off-beat']
+  np.testing.assert_array_equal(labelled_probe.aspects(names), [[0, 0, 0], [0, 1, 0], [1, 0, 1]])
+  np.testing.assert_array_equal(labelled_probe.aspects(['root', 'third']), [[0], [1]])
+
+
+def test_pairs_are_windows_of_one_song_with_its_pattern():
+  songs = [tiny.coordinate_song(name) for name in ('long', 'excerpt', 'middle')]
+  songs = [type(song)(**{**vars(song), 'pattern': i}) for i, song in enumerate(songs)]
+  experiment = tiny.experiment(data={'window': 64})
+  batch, patterns = labelled_probe.pairs_of(songs, experiment, 12, np.random.default_rng(0))
+  assert batch.pitch.shape == (12, 2, 64) and batch.valid.all()
+  numbers = batch.mix[..., 0].astype(int)  # the song's, in every frame
+  assert (numbers == patterns[:, None, None] + 1).all()
+  context = (batch.mix.shape[2] - 64) // 2
+  frame = batch.mix[:, :, context, 1].astype(int) * 64 + batch.mix[:, :, context, 2].astype(int)
+  assert (frame % 2 == 0).all()
+  np.testing.assert_array_equal(batch.onset[:, :, 0], ((frame + numbers[:, :, 0]) % 5 == 0))
+
+
+def test_the_labelled_probe_learns_what_the_labels_say(data_dir, capsys):
+  small = ['model.pitch_channels=4', 'model.hidden=16', 'data.batch_size=8', 'train.warmup_steps=2']
+  flags = ['--experiment=a1_window64', f'--data_dir={data_dir}', '--steps=40', '--every=20', *(f'--set={change}' for change in small)]
+  assert labelled_probe.main(['probe', *flags]) == 0
+  head, *rows = capsys.readouterr().out.splitlines()
+  assert 'root or third or fifth' in head
+  assert [row.split()[1] for row in rows] == ['20', '40']
+  assert all(0 <= float(share) <= 1 for row in rows for share in (row.split()[3], row.split()[6]))
+
+
+@pytest.mark.parametrize(
+  ('main', 'flags', 'words'),
+  [
+    (labelled_probe.main, ['--experiment=pr_window64'], 'expected one on an artificial set'),
+    (labelled_probe.main, ['--steps=0'], 'steps'),
+    (plane_probe.main, [], '--checkpoint'),
+    (plane_probe.main, ['--checkpoint=nowhere'], 'nowhere'),
+  ],
+)
+def test_refusals(main, flags, words, capsys):
+  assert main(['probe', *flags]) == 2
+  assert words in capsys.readouterr().err
