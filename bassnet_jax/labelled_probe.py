@@ -1,8 +1,8 @@
 """What each half of the network could learn of an artificial set if it were told the patterns: `python -m bassnet_jax.labelled_probe`.
 
-An upper bound, and no way to train a model: every pattern is given a place on a circle; the decoder plays from there, and the encoder
-learns by regression where a pair of windows lies. Nothing is searched for or exchanged. What is not learned here in a number of steps
-can't be learned without labels in as many.
+An upper bound, and no way to train a model: every value of every aspect of a pattern (root, fifth; piano, guitar; ...) is a dimension of
+z, so that nothing is crowded as in the plane; the decoder is given a pattern's corner, and the encoder learns it by regression. Nothing is
+searched for or exchanged. What isn't learned here in a number of steps can't be learned without labels in as many.
 """
 
 from __future__ import annotations
@@ -25,14 +25,20 @@ from bassnet_jax.config import Experiment
 from data_pipeline import commands
 from data_pipeline.features import Features
 
-RADIUS = 1.5
 _EVALUATED_PAIRS = 64
 
 
-def circle(patterns: int) -> np.ndarray:
-  """[patterns, 2]: places evenly around the origin."""
-  turn = 2 * np.pi * np.arange(patterns) / patterns
-  return RADIUS * np.stack([np.cos(turn), np.sin(turn)], axis=1).astype(np.float32)
+def aspects(names: Sequence[str]) -> np.ndarray:
+  """[patterns, aspects]: which value each part of a name such as 'root, piano, kick' has, numbered in the order of appearance."""
+  parts = [[part.strip() for part in name.split(',')] for name in names]
+  columns = [list(dict.fromkeys(column)) for column in zip(*parts, strict=True)]
+  return np.array([[columns[i].index(part) for i, part in enumerate(row)] for row in parts])
+
+
+def corners(kinds: np.ndarray) -> np.ndarray:
+  """[patterns, values of all aspects]: 1 where a pattern has a value, -1 elsewhere; kinds: [patterns, aspects], as of `aspects`."""
+  columns = [np.eye(column.max() + 1, dtype=np.float32)[column] for column in kinds.T]
+  return 2 * np.concatenate(columns, axis=1) - 1
 
 
 def pairs_of(songs: Sequence[Features], experiment: Experiment, pairs: int, rng: np.random.Generator) -> tuple[Batch, np.ndarray]:
@@ -55,10 +61,11 @@ def pairs_of(songs: Sequence[Features], experiment: Experiment, pairs: int, rng:
 class Probe:
   """A network that is taught with labels."""
 
-  def __init__(self, experiment: Experiment, statistics: Statistics, patterns: int, steps: int, seed: int):
+  def __init__(self, experiment: Experiment, statistics: Statistics, kinds: np.ndarray, steps: int, seed: int):
+    self._places = jnp.asarray(corners(kinds))
+    experiment = configs.replace(experiment, model={'latent_size': self._places.shape[1]})
     self._experiment, self._statistics, self._seed = experiment, statistics, seed
     self._net = networks.BassNet(experiment.model)
-    self._places = jnp.asarray(circle(patterns))
     self._optimizer = train.make_optimizer(experiment, steps)
     self.params = networks.init_params(experiment.model, experiment.data.window, seed)
     self._state = self._optimizer.init(self.params)
@@ -78,7 +85,7 @@ class Probe:
     return windows, networks.crop_code(code, windows.frames + 2 * networks.decoder_reach(self._experiment.model)), posterior
 
   def _decode(self, params, code: networks.MixCode, z: jax.Array) -> networks.Outputs:
-    """z: [windows, 2], for every frame."""
+    """z: [windows, size], for every frame."""
     frames = code.frame.shape[1]
     return self._net.apply(params, code, jnp.broadcast_to(z[:, None], (len(z), frames, z.shape[-1])), method='decode')
 
@@ -96,23 +103,16 @@ class Probe:
     return optax.apply_updates(params, updates), state
 
   def _read(self, params, batch: Batch) -> tuple[jax.Array, jax.Array]:
-    """Which pattern each half takes a pair for, [pairs] each: the encoder by the place nearest to the mean of mu of both windows, the
-    decoder by the place under which the pair is least surprising."""
+    """Which pattern each half takes a pair for, [pairs] each: the encoder by the corner nearest to the mean of mu of both windows, the
+    decoder by the corner from which the pair is least surprising."""
     windows, code, posterior = self._prepared(params, batch, jax.random.key(0))
     mean = posterior.mu.mean(axis=1).reshape(-1, 2, posterior.mu.shape[-1]).mean(axis=1)
     encoder = jnp.square(mean[:, None] - self._places).sum(axis=-1).argmin(axis=1)
     every = [
-      losses.pair_cost(self._decode(params, code, jnp.broadcast_to(place, (len(windows.mix), 2))), windows, self._experiment.loss)
+      losses.pair_cost(self._decode(params, code, jnp.broadcast_to(place, (len(windows.mix), len(place)))), windows, self._experiment.loss)
       for place in self._places
     ]
     return encoder, jnp.stack(every).argmin(axis=0)
-
-
-def aspects(names: Sequence[str]) -> np.ndarray:
-  """[patterns, aspects]: which value each part of a name such as 'root, piano, kick' has, numbered in the order of appearance."""
-  parts = [[part.strip() for part in name.split(',')] for name in names]
-  columns = [list(dict.fromkeys(column)) for column in zip(*parts, strict=True)]
-  return np.array([[columns[i].index(part) for i, part in enumerate(row)] for row in parts])
 
 
 def _define_flags(define: commands.Define) -> None:
@@ -142,7 +142,7 @@ def main(defined: flags.FlagValues) -> int:
   names = report.pattern_names(corpus.names[0], len(songs[0].patterns))
   kinds, rng = aspects(names), np.random.default_rng(defined.seed)
   asked, truth = pairs_of(validation, experiment, _EVALUATED_PAIRS, np.random.default_rng(defined.seed + 1))
-  probe = Probe(experiment, corpus.statistics, len(names), defined.steps, defined.seed)
+  probe = Probe(experiment, corpus.statistics, kinds, defined.steps, defined.seed)
   head = ['all', *(' or '.join(dict.fromkeys(column)) for column in zip(*(name.split(', ') for name in names), strict=True))]
   print(f'share of {_EVALUATED_PAIRS} pairs of windows of validation songs that are read right: {"; ".join(head)}')
   began = time.monotonic()

@@ -49,11 +49,9 @@ def test_every_pattern_is_found_where_the_decoder_plays_it():
   np.testing.assert_array_equal(plane_probe.best_places(costs, axis)[:, 0], [1, -1])
 
 
-def test_places_lie_evenly_on_a_circle():
-  places = labelled_probe.circle(8)
-  np.testing.assert_allclose(np.linalg.norm(places, axis=1), labelled_probe.RADIUS, rtol=1e-6)
-  steps = np.linalg.norm(places - np.roll(places, 1, axis=0), axis=1)
-  np.testing.assert_allclose(steps, steps[0], rtol=1e-5)
+def test_every_value_of_every_aspect_is_a_dimension():
+  corners = labelled_probe.corners(np.array([[0, 0], [0, 1], [1, 2]]))
+  np.testing.assert_array_equal(corners, [[1, -1, 1, -1, -1], [1, -1, -1, 1, -1], [-1, 1, -1, -1, 1]])
 
 
 def test_aspects_are_the_parts_of_a_name():
