@@ -55,7 +55,7 @@ class Bounce:
       if energy is not None:  # only now is the gain known
         self._gain = np.float32(np.sqrt(energy / found)) if found > 0 else self._gain
         peaks += [(_peak(bass * self._gain), _peak(self._with_bass(block, bass))) for block, bass in self._pairs()]
-      self.bass_scale, self.preview_scale = (sonification.scale_for(max(found)) for found in zip(*peaks, strict=True))
+      self.bass_scale, self.preview_scale = (sonification.scale_for(max(track)) for track in zip(*peaks, strict=True))
     except BaseException:
       self._file.close()
       raise

@@ -23,6 +23,7 @@ from bassnet_jax import (
   generated,
   hearing,
   packaged,
+  piano_roll,
   quantise,
   song_input,
   sonification,
@@ -146,7 +147,7 @@ def generate(
   report(f'decoded {len(line.notes)} notes: {generated.speed(mix.seconds, step)}')
 
   title = generated.title(paths, position)
-  picture = None if output is None else _beside(generated.draw, line.notes, analysis.mix, beats, title, chosen.span)
+  picture = None if output is None else _beside(piano_roll.draw, line.notes, analysis.mix, beats=beats, title=title, span=chosen.span)
   row = chosen.rows() | {
     'inputs': [{'path': os.path.abspath(path), 'sha256': generated.digest(path)} for path in paths],
     'checkpoint': storage.absolute(checkpoint) if isinstance(checkpoint, str | os.PathLike) else None,
@@ -216,10 +217,10 @@ def generate(
   return made
 
 
-def _beside(work: Callable, *arguments) -> futures.Future:
+def _beside(work: Callable, *arguments, **named) -> futures.Future:
   """Starts work in a thread of its own."""
   executor = futures.ThreadPoolExecutor(1)
-  started = executor.submit(work, *arguments)
+  started = executor.submit(work, *arguments, **named)
   executor.shutdown(wait=False)
   return started
 

@@ -61,17 +61,10 @@ class Generated:
 
   def picture(self, longest: float = piano_roll.LONGEST) -> bytes:
     """The piano roll over the mix, as the content of a PNG file, of the first `longest` seconds in which the bass plays."""
-    return draw(self.notes, self.mix_features, self.beats, self.title, self.span, longest)
+    return piano_roll.draw(self.notes, self.mix_features, beats=self.beats, title=self.title, longest=longest, span=self.span)
 
   def _repr_png_(self) -> bytes:
     return self.picture()
-
-
-def draw(
-  notes: Notes, mix: np.ndarray, beats: np.ndarray, title: str, span: tuple[float, float], longest: float = piano_roll.LONGEST
-) -> bytes:
-  """The picture of a line, see `Generated.picture`; its arguments are the attributes."""
-  return piano_roll.draw(notes, mix, beats=beats if len(beats) else None, title=title, longest=longest, span=span)
 
 
 def format_of(mix: Mix) -> str:

@@ -50,7 +50,7 @@ def draw(
   Args:
     notes: the bass line.
     mix: [frames, 192] log-compressed magnitudes, 80 frames a second.
-    beats: [beats] seconds, drawn as thin lines, or None.
+    beats: [beats] seconds, drawn as thin lines; none where there are none, or None.
     title: what stands above the picture.
     longest: seconds that are drawn, at most.
     span: (start, end) seconds of the part of the song that is drawn.
@@ -60,6 +60,7 @@ def draw(
   from matplotlib.colors import LinearSegmentedColormap
   from matplotlib.figure import Figure
 
+  beats = None if beats is None or not len(beats) else beats
   song = max(len(mix) - 1, 1) / features.FRAME_RATE  # the last frame is centred on the end
   begin = max(min(span[0], song), 0.0)
   end = min(span[1], begin + longest, song)

@@ -7,8 +7,6 @@ control from there is good and control from the centroids is not, the decoder kn
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 
 import numpy as np
@@ -16,7 +14,7 @@ from absl import flags
 
 from data_pipeline import commands
 
-EXTENT = 3.0
+_EXTENT = 3.0
 
 
 def surprise(prediction, truth, frames: int) -> float:
@@ -27,17 +25,13 @@ def surprise(prediction, truth, frames: int) -> float:
     truth: the line, `Notes`.
     frames: of the song.
   """
-  from bassnet_jax.evaluation import metrics
   from data_pipeline import features as ft
 
-  pitch = metrics.frame_pitch(truth, frames)
-  target = np.where(pitch == metrics.SILENT, ft.PITCHES, pitch - ft.LOWEST_PITCH)
+  target, onset = ft.frame_targets(truth, frames)
   logits = prediction.pitch_logits - prediction.pitch_logits.max(axis=1, keepdims=True)
   pitch_loss = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(frames), target]
-  onset = np.zeros(frames)
-  onset[np.clip(np.rint(truth.onset * ft.FRAME_RATE).astype(int), 0, frames - 1)] = 1
   likely = np.clip(prediction.onset, 1e-6, 1 - 1e-6)
-  return float((pitch_loss - onset * np.log(likely) - (1 - onset) * np.log(1 - likely)).mean())
+  return float((pitch_loss - np.where(onset, np.log(likely), np.log(1 - likely))).mean())
 
 
 def surprises(model, songs, axis: np.ndarray) -> np.ndarray:
@@ -73,7 +67,11 @@ def probe(checkpoint: str, data_dir: str, songs: int, size: int) -> dict:
   from bassnet_jax.evaluation import artificial, report
   from bassnet_jax.evaluation.tables import load_songs, training_songs
   from bassnet_jax.inputs import corpus as corpora
+  from data_pipeline import storage
 
+  checkpoint, data_dir = storage.absolute(checkpoint), storage.absolute(data_dir)
+  for place in (checkpoint, data_dir):
+    storage.check(place)
   _, description, _ = checkpoints.load_params(checkpoint)
   experiment = configs.from_dict(description['experiment'])
   if experiment.evaluation.kind != 'artificial':
@@ -86,7 +84,7 @@ def probe(checkpoint: str, data_dir: str, songs: int, size: int) -> dict:
     raise ValueError(f'--songs={songs}: these training songs play {played} of the {all_of} patterns; expected all of them. Give more')
   validation = artificial.encode(model, load_songs(corpus.paths('validation')), 'encoding validation songs')
   test = artificial.encode(model, load_songs(corpus.paths('test', songs)), 'encoding test songs')
-  axis = np.linspace(-EXTENT, EXTENT, size)
+  axis = np.linspace(-_EXTENT, _EXTENT, size)
   places = {
     'best': best_places(surprises(model, training, axis), axis),
     'centroids': artificial.centroids(artificial.window_means(training, experiment.data.window), all_of),
@@ -111,8 +109,8 @@ def main(defined: flags.FlagValues) -> int:
   """Prints a table."""
   from data_pipeline import storage
 
-  if not defined.checkpoint or not os.path.isdir(defined.checkpoint):
-    raise ValueError(f'--checkpoint={defined.checkpoint}: expected the --workdir of a training run')
+  if not defined.checkpoint:
+    raise ValueError('give --checkpoint=WORKDIR, the --workdir of a training run')
   found = probe(defined.checkpoint, defined.data_dir, defined.songs, defined.size)
   print(f'step {found["step"]}; control on {defined.songs} held-out songs')
   for kind, words in (('best', "the decoder's best places"), ('centroids', "the encoder's centroids")):
@@ -125,7 +123,7 @@ def main(defined: flags.FlagValues) -> int:
       f'centroid ({centre[0]:+.2f}, {centre[1]:+.2f}) right {found["centroids"]["matrix"][i][i]:.2f}'
     )
   if defined.json:
-    storage.write_text(defined.json, json.dumps(found, indent=2) + '\n')
+    storage.write_json(defined.json, found)
   return 0
 
 

@@ -5,6 +5,7 @@ Neither tensorflow nor jax is imported here: `--help` and a mistyped flag answer
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -67,10 +68,11 @@ def only_flags(words: Sequence[str], bare: str | None = None, assigned: str | No
 def leave(status: int) -> NoReturn:
   """Ends the process as soon as what was printed is out: to take jax, librosa and numba apart object by object lasts nearly a second.
 
-  For commands that hold nothing at their end: neither threads, nor temporary files, nor what `atexit` was given.
+  For commands that have nothing left to do at their end: threads are cut off, and what `atexit` was given isn't called.
   """
-  sys.stdout.flush()
-  sys.stderr.flush()
+  with contextlib.suppress(BrokenPipeError):  # nobody reads any more, as after `| head`
+    sys.stdout.flush()
+    sys.stderr.flush()
   os._exit(status)
 
 
