@@ -22,8 +22,10 @@ from bassnet_jax import losses, train
 from bassnet_jax import model as networks
 from bassnet_jax.batch import Batch, Statistics
 from bassnet_jax.config import Experiment
+from bassnet_jax.inputs import resident
+from bassnet_jax.inputs.resident import Resident
 from data_pipeline import commands
-from data_pipeline.features import Features
+from data_pipeline import features as ft
 
 _EVALUATED_PAIRS = 64
 
@@ -41,30 +43,24 @@ def corners(kinds: np.ndarray) -> np.ndarray:
   return 2 * np.concatenate(columns, axis=1) - 1
 
 
-def pairs_of(songs: Sequence[Features], experiment: Experiment, pairs: int, rng: np.random.Generator) -> tuple[Batch, np.ndarray]:
-  """Pairs of windows from anywhere in songs, with the pattern of each: a batch of `pairs`, and [pairs]."""
-  window, context = experiment.data.window, networks.context_frames(experiment.model)
-  rows, patterns = [], []
-  for song in (songs[i] for i in rng.integers(len(songs), size=pairs)):
-    starts = 2 * rng.integers((context + 1) // 2, (song.frames - window - context) // 2, size=2)  # even, as PITCH_STRIDE wants it
-    wide = [slice(start - context, start + window + context) for start in starts]
-    narrow = [slice(start, start + window) for start in starts]
-    rows.append(
-      {name: np.stack([getattr(song, name)[cut] for cut in wide]) for name in ('mix', 'bass')}
-      | {name: np.stack([getattr(song, name)[cut] for cut in narrow]) for name in ('pitch', 'onset', 'level')}
-    )
-    patterns.append(song.pattern)
-  stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-  return Batch(**stacked, valid=np.ones((pairs, 2, window), bool)), np.asarray(patterns)
+def draw(data: Resident, patterns: jax.Array, key: jax.Array, experiment: Experiment) -> tuple[Batch, jax.Array]:
+  """A batch of pairs of windows, and the pattern of each, [pairs]; patterns: [songs]."""
+  batch = resident.draw(data, key, experiment.data, networks.context_frames(experiment.model))
+  first = resident.places(data, key, experiment.data).start[:, 0]
+  return batch, patterns[jnp.searchsorted(data.start, first, side='right') - 1]
 
 
 class Probe:
-  """A network that is taught with labels."""
+  """A network that is taught with labels.
 
-  def __init__(self, experiment: Experiment, statistics: Statistics, kinds: np.ndarray, steps: int, seed: int):
+  The encoder regresses by squares. With `likelihood` it does by -log q, as in the search: then an aspect that is soon certain has the
+  steepest gradient, and the others wait.
+  """
+
+  def __init__(self, experiment: Experiment, statistics: Statistics, kinds: np.ndarray, steps: int, seed: int, likelihood: bool = False):
     self._places = jnp.asarray(corners(kinds))
     experiment = configs.replace(experiment, model={'latent_size': self._places.shape[1]})
-    self._experiment, self._statistics, self._seed = experiment, statistics, seed
+    self._experiment, self._statistics, self._seed, self._likelihood = experiment, statistics, seed, likelihood
     self._net = networks.BassNet(experiment.model)
     self._optimizer = train.make_optimizer(experiment, steps)
     self.params = networks.init_params(experiment.model, experiment.data.window, seed)
@@ -72,10 +68,10 @@ class Probe:
     self._step = jax.jit(self._train)
     self.read = jax.jit(self._read)
 
-  def step(self, number: int, batch: Batch, patterns: np.ndarray) -> None:
-    """One step on a batch."""
+  def step(self, number: int, data: Resident, patterns: np.ndarray) -> None:
+    """One step on windows of `data`, whose songs have these patterns."""
     key = jax.random.fold_in(jax.random.key(self._seed), number)
-    self.params, self._state = self._step(self.params, self._state, batch, patterns, key)
+    self.params, self._state = self._step(self.params, self._state, data, patterns, key)
 
   def _prepared(self, params, batch: Batch, key: jax.Array):
     """Windows, the code that the decoder takes, and the posterior."""
@@ -89,16 +85,19 @@ class Probe:
     frames = code.frame.shape[1]
     return self._net.apply(params, code, jnp.broadcast_to(z[:, None], (len(z), frames, z.shape[-1])), method='decode')
 
-  def _train(self, params, state, batch: Batch, patterns: jax.Array, key: jax.Array):
+  def _train(self, params, state, data: Resident, song_patterns: jax.Array, key: jax.Array):
     cfg = self._experiment.loss
+    draw_key, augment_key = jax.random.split(key)
+    batch, patterns = draw(data, song_patterns, draw_key, self._experiment)
 
     def loss(params):
-      windows, code, posterior = self._prepared(params, batch, key)
+      windows, code, posterior = self._prepared(params, batch, augment_key)
       z = jnp.repeat(self._places[patterns], 2, axis=0)
       terms = losses.reconstruction(self._decode(params, code, z), windows, cfg)
-      # Squares, and not the likelihood under q: an aspect that is soon certain would have the steepest gradient, and all others wait.
-      miss = 0.5 * jnp.square(z[:, None] - posterior.mu).sum(axis=-1)
-      return losses.mean(miss, windows.valid) + sum(getattr(cfg, name) * terms[name] for name in losses.RECONSTRUCTION)
+      miss = 0.5 * jnp.square(z[:, None] - posterior.mu)
+      if self._likelihood:
+        miss = miss * jnp.exp(-posterior.logvar) + 0.5 * posterior.logvar
+      return losses.mean(miss.sum(axis=-1), windows.valid) + sum(getattr(cfg, name) * terms[name] for name in losses.RECONSTRUCTION)
 
     updates, state = self._optimizer.update(jax.grad(loss)(params), state, params)
     return optax.apply_updates(params, updates), state
@@ -123,6 +122,7 @@ def _define_flags(define: commands.Define) -> None:
   define(flags.DEFINE_integer, 'steps', 600, 'of training', lower_bound=1)
   define(flags.DEFINE_integer, 'every', 100, 'steps from one row of the table to the next', lower_bound=1)
   define(flags.DEFINE_integer, 'seed', 0, 'of parameters and windows')
+  define(flags.DEFINE_bool, 'likelihood', False, 'let the encoder regress by -log q instead of squares')
   define(flags.DEFINE_string, 'data_dir', 'data', 'folder of the datasets; what is missing is built there')
 
 
@@ -131,24 +131,26 @@ def main(defined: flags.FlagValues) -> int:
   """Prints how often each half is right on validation songs, as a whole and in each aspect of a pattern."""
   import experiments
   from bassnet_jax.evaluation import report
-  from bassnet_jax.evaluation.tables import load_songs, training_songs
   from bassnet_jax.inputs import corpus as corpora
 
   experiment = configs.override(experiments.preset(experiments.get(defined.experiment), defined.preset), defined.set)
   if experiment.evaluation.kind != 'artificial':
     raise ValueError(f'--experiment={defined.experiment} trains on music; expected one on an artificial set, such as a4_window64')
   corpus = corpora.open_corpus(experiment.data, defined.data_dir, None, tfds_files=False)
-  songs = training_songs(corpus, experiment.data, sys.maxsize)
-  validation = load_songs(corpus.paths('validation'))
-  names = report.pattern_names(corpus.names[0], len(songs[0].patterns))
-  kinds, rng = aspects(names), np.random.default_rng(defined.seed)
-  asked, truth = pairs_of(validation, experiment, _EVALUATED_PAIRS, np.random.default_rng(defined.seed + 1))
-  probe = Probe(experiment, corpus.statistics, kinds, defined.steps, defined.seed)
+  names = report.pattern_names(corpus.names[0], len(ft.load(corpus.paths('train')[0]).patterns))
+  kinds = aspects(names)
+  paths = {'train': corpus.paths('train', experiment.data.max_songs), 'validation': corpus.paths('validation')}
+  patterns = {split: np.array([ft.load(path).pattern for path in found]) for split, found in paths.items()}
+  data = {split: jax.device_put(resident.load(found)) for split, found in paths.items()}
+  patterns = jax.device_put(patterns)
+  many = configs.replace(experiment, data={'batch_size': 2 * _EVALUATED_PAIRS})
+  asked, truth = jax.device_get(draw(data['validation'], patterns['validation'], jax.random.key(defined.seed + 1), many))
+  probe = Probe(experiment, corpus.statistics, kinds, defined.steps, defined.seed, defined.likelihood)
   head = ['all', *(' or '.join(dict.fromkeys(column)) for column in zip(*(name.split(', ') for name in names), strict=True))]
   print(f'share of {_EVALUATED_PAIRS} pairs of windows of validation songs that are read right: {"; ".join(head)}')
   began = time.monotonic()
   for step in range(1, defined.steps + 1):
-    probe.step(step, *pairs_of(songs, experiment, experiment.data.batch_size // 2, rng))
+    probe.step(step, data['train'], patterns['train'])
     if step % defined.every == 0 or step == defined.steps:
       shown = []
       for guess in map(np.asarray, probe.read(probe.params, asked)):
