@@ -20,7 +20,8 @@ from bassnet_jax.trained import TrainedModel
 from data_pipeline import storage
 from data_pipeline.progress import clock
 
-_CENTROID_SONGS = 120
+CENTROID_SONGS = 120
+"""Training songs, at most, whose centroids are the patterns' positions."""
 
 
 def write(
@@ -112,7 +113,7 @@ def _artificial(
   model: TrainedModel, experiment: Experiment, corpus: Corpus, where: Corpus, folder: str, page: Page, full: bool
 ) -> Evaluated:
   window, limit = experiment.data.window, 0 if full else experiment.evaluation.max_songs
-  training = artificial.encode(model, training_songs(corpus, experiment.data, _CENTROID_SONGS), 'encoding training songs')
+  training = artificial.encode(model, training_songs(corpus, experiment.data, CENTROID_SONGS), 'encoding training songs')
   patterns = len(training[0].features.patterns)
   positions = artificial.centroids(artificial.window_means(training, window), patterns)
   validation = artificial.encode(model, load_songs(corpus.paths('validation')), 'encoding validation songs')
