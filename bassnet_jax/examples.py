@@ -193,7 +193,7 @@ def play(model, fragment: Fragment) -> list[Rendition]:
   from data_pipeline import front_end
 
   try:
-    analysis = front_end.analyse(hearing.heard(model, fragment.mix))
+    analysis = front_end.analyse(hearing.heard(hearing.part_heard(model), fragment.mix))
   except front_end.SilentMixError as error:
     raise ExamplesError(f'{fragment.song}: {error}') from error
   code = model.encode_mix(analysis.mix)

@@ -15,7 +15,6 @@ from concurrent import futures
 import numpy as np
 from absl import flags
 
-from bassnet_jax import beats as beat_tracking
 from bassnet_jax import (
   decoding,
   export,
@@ -37,7 +36,7 @@ from bassnet_jax.generated import Generated
 from bassnet_jax.piano_roll import clock
 from bassnet_jax.soundfont import SoundFontVoice
 from bassnet_jax.tempo import TempoMap
-from data_pipeline import commands, storage
+from data_pipeline import commands, front_end, parallel, storage
 from data_pipeline.notes import Notes
 
 
@@ -64,6 +63,7 @@ def generate(
   overwrite: bool = False,
   audio: bool = True,
   report: Callable[[str], None] | None = None,
+  helper: parallel.Helper | None = None,
 ) -> Generated:
   """Generates a bass track.
 
@@ -89,6 +89,7 @@ def generate(
     overwrite: whether results in the output folder may be replaced.
     audio: whether the result holds the audio; that of an hour in stereo at 44.1 kHz takes 2 GB.
     report: is given a line of text at each step.
+    helper: another process that analyses the mix and draws the picture while this one compiles and synthesises.
 
   Raises:
     GenerateError: an input, a setting or the output can't be used.
@@ -122,15 +123,18 @@ def generate(
     checkpoint = packaged.resolve(checkpoint)
   step = time.perf_counter()
   if isinstance(checkpoint, str | os.PathLike):
-    model = _read_model(checkpoint)
-    compiled = _beside(_warm_up, model, checkpoint)
+    model, compiled = _read_model(checkpoint), False
   else:
-    model, compiled = checkpoint, None
-  analysis = hearing.analyse(hearing.heard(model, mono), None, ', '.join(paths))
-  if compiled is not None:
-    compiled.result()
-  del mono
-  tempos, beats = _tempo(chosen, analysis.mix, mix.seconds)
+    model, compiled = checkpoint, True
+  submit = _beside if helper is None else helper.submit
+  analysed = submit(hearing.listen, mono, hearing.part_heard(model), ', '.join(paths), chosen.tempo_map is None)
+  if not compiled:
+    _warm_up(model, checkpoint)
+  analysis, beats = analysed.result()
+  del mono, analysed
+  tempos = chosen.tempo_map or tempo.from_beats(beats)
+  if beats is None:
+    beats = tempos.beats(mix.seconds)
   measured_bpm = tempos.bpm(mix.seconds)
   report(f'analysed the mix: {generated.speed(mix.seconds, step)}; tuning {analysis.tuning:+.0f} cents, {measured_bpm:.1f} beats a minute')
   threshold = model.onset_threshold if onset_threshold is None else onset_threshold
@@ -147,7 +151,10 @@ def generate(
   report(f'decoded {len(line.notes)} notes: {generated.speed(mix.seconds, step)}')
 
   title = generated.title(paths, position)
-  picture = None if output is None else _beside(piano_roll.draw, line.notes, analysis.mix, beats=beats, title=title, span=chosen.span)
+  picture = None
+  if output is not None:
+    drawn = analysis.mix[: piano_roll.frames_drawn(chosen.span)]
+    picture = submit(piano_roll.draw, line.notes, drawn, beats=beats, title=title, span=chosen.span)
   row = chosen.rows() | {
     'inputs': [{'path': os.path.abspath(path), 'sha256': generated.digest(path)} for path in paths],
     'checkpoint': storage.absolute(checkpoint) if isinstance(checkpoint, str | os.PathLike) else None,
@@ -249,14 +256,6 @@ def _line(prediction: Prediction, threshold: float, chosen: Settings, tempos: Te
   return _Line(found.notes, played, found.moved, found.left_out)
 
 
-def _tempo(chosen: Settings, mix: np.ndarray, seconds: float) -> tuple[TempoMap, np.ndarray]:
-  """The tempo map of the MIDI file, and the beats that the picture shows; none where the music has none."""
-  if chosen.tempo_map is not None:
-    return chosen.tempo_map, chosen.tempo_map.beats(seconds)
-  beats = beat_tracking.track(mix).seconds
-  return tempo.from_beats(beats), beats
-
-
 def load_model(path: str):
   """A trained model from a checkpoint.
 
@@ -330,6 +329,7 @@ def main(defined: flags.FlagValues) -> int:
   for name, example in {'input': 'mix.wav, the mix without bass', 'output': 'out, the folder for the results'}.items():
     if not defined[name].value:
       raise GenerateError(f'--{name} is missing: give for example --{name}={example}.')
+  helper = parallel.Helper(front_end.prepare)
   try:
     style = (defined.style_mix, defined.style_bass) if defined.style_mix or defined.style_bass else None
     generate(
@@ -354,10 +354,13 @@ def main(defined: flags.FlagValues) -> int:
       overwrite=defined.overwrite,
       audio=False,
       report=lambda line: print(line, flush=True),
+      helper=helper,
     )
   except KeyboardInterrupt:
     print('generate: stopped.', file=sys.stderr)
     return 130
+  finally:
+    helper.close()
   return 0
 
 

@@ -6,9 +6,9 @@ import dataclasses
 import hashlib
 import os
 import platform
-import sys
 import time
 from collections.abc import Sequence
+from importlib import metadata
 
 import numpy as np
 
@@ -112,7 +112,6 @@ def digest(path: str) -> str:
 
 
 def versions() -> dict[str, str]:
-  """Versions that decide the result; of packages that aren't imported there is nothing to say."""
-  loaded = {name: sys.modules.get(name) for name in ('numpy', 'scipy', 'librosa', 'soxr', 'jax', 'flax')}
-  found = {name: str(getattr(module, '__version__', 'unknown')) for name, module in loaded.items() if module is not None}
+  """Versions that decide the result."""
+  found = {name: metadata.version(name) for name in ('numpy', 'scipy', 'librosa', 'soxr', 'jax', 'flax')}
   return {'bassnet_jax': bassnet_jax.__version__, 'python': platform.python_version(), 'features': features.VERSION, **found}

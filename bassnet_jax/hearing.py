@@ -55,12 +55,39 @@ def analyse(mix: np.ndarray, bass: np.ndarray | None, name: str):
     raise GenerateError(f'{name}: {error}.') from error
 
 
-def heard(model, mix: np.ndarray) -> np.ndarray:
-  """What a model listens to, [samples] float32, 16 kHz: the mix itself, or the part of it (harmonic, percussive) that it was trained on."""
+def part_heard(model):
+  """The part of a mix (`separation.Part`) that a model was trained on, and listens to; None: the mix itself."""
   from data_pipeline import separation
 
-  part = separation.part_of(model.describe.get('datasets', ()))
+  return separation.part_of(model.describe.get('datasets', ()))
+
+
+def heard(part, mix: np.ndarray) -> np.ndarray:
+  """The part of a mix, [samples] float32, 16 kHz, that `part_heard` gave."""
+  from data_pipeline import separation
+
   return mix if part is None else separation.separate(mix, part)
+
+
+def listen(mix: np.ndarray, part, name: str, beats: bool):
+  """All that is to be known of a mix before a model plays to it.
+
+  Args:
+    mix: [samples] float32, 16 kHz.
+    part: what the model listens to, as `part_heard` gave it.
+    name: of the mix, for errors.
+    beats: whether they are tracked.
+
+  Returns:
+    the front end's `Analysis`, and the beats, [beats] seconds, or None.
+
+  Raises:
+    GenerateError: what is heard is silent.
+  """
+  from bassnet_jax import beats as beat_tracking  # with scipy.signal, which a process that has its mix analysed by another doesn't need
+
+  analysis = analyse(heard(part, mix), None, name)
+  return analysis, beat_tracking.track(analysis.mix).seconds if beats else None
 
 
 def style_position(model, style: tuple[str, str]) -> Trajectory:
@@ -75,7 +102,7 @@ def style_position(model, style: tuple[str, str]) -> Trajectory:
   samples = min(len(mix), len(bass))
   check_usable(mix[:samples], style[0])
   check_usable(bass[:samples], style[1])
-  analysis = analyse(heard(model, mix[:samples]), bass[:samples], style[0])
+  analysis = analyse(heard(part_heard(model), mix[:samples]), bass[:samples], style[0])
   position = mean_posterior(model, analysis, bass[:samples])
   if position is None:
     raise GenerateError(

@@ -36,6 +36,11 @@ def clock(seconds: float) -> str:
   return f'{hours}:{minutes:02d}:{whole % 60:02d}' if hours else f'{minutes}:{whole % 60:02d}'
 
 
+def frames_drawn(span: tuple[float, float], longest: float = LONGEST) -> int:
+  """How many frames from the beginning of a song `draw` looks at."""
+  return math.ceil((max(span[0], 0.0) + longest) * features.FRAME_RATE) + 2
+
+
 def draw(
   notes: Notes,
   mix: np.ndarray,

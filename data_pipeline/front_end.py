@@ -178,11 +178,22 @@ def bin_frequencies(bins: int) -> np.ndarray:
 
 
 def sinusoid_gain(bins: int) -> np.ndarray:
-  """|C| [bins] of a sinusoid of amplitude 1 at the centre of each bin: half the square root of the filter's length."""
-  import librosa
+  """|C| [bins] of a sinusoid of amplitude 1 at the centre of each bin: half the square root of the filter's length.
 
-  lengths, _ = librosa.filters.wavelet_lengths(freqs=bin_frequencies(bins), sr=ft.SAMPLE_RATE, gamma=GAMMA)
+  The length is that of `librosa.filters.wavelet_lengths`; to import librosa for it would last seconds.
+  """
+  ratio = 2 ** (2 / ft.BINS_PER_OCTAVE)
+  bandwidth = (ratio - 1) / (ratio + 1)
+  lengths = ft.SAMPLE_RATE / (bandwidth * bin_frequencies(bins) + GAMMA)
   return np.sqrt(lengths) / 2
+
+
+def prepare() -> None:
+  """Loads what `analyse` needs, which lasts seconds."""
+  import librosa
+  import scipy.signal
+
+  _ = librosa.piptrack, librosa.vqt, scipy.signal.sosfilt  # librosa and scipy load their parts when they are first named
 
 
 def click_spread(bins: int = ft.MIX_BINS) -> np.ndarray:

@@ -1,12 +1,16 @@
-"""Runs one function over many songs in worker processes."""
+"""Work in other processes: one function over many songs, and what goes on beside this process."""
 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
+import subprocess
+import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -27,6 +31,66 @@ def _end_with_parent() -> None:
     os._exit(1)
 
   threading.Thread(target=watch, daemon=True).start()
+
+
+class Helper:
+  """One process beside this one, for what would keep its interpreter busy. It ends with this one, whatever ends this one."""
+
+  def __init__(self, prepare: Callable[[], Any]):
+    """Starts it.
+
+    Args:
+      prepare: is called there at once, so that it is done when the first work comes; at the top level of a module.
+    """
+    # Not multiprocessing.Process, which would import this program's main module there first.
+    self._connection, theirs = multiprocessing.Pipe()
+    self._process = subprocess.Popen(
+      [sys.executable, '-c', f'from {__name__} import _serve; _serve({theirs.fileno()})'],
+      pass_fds=[theirs.fileno()],
+      stdin=subprocess.DEVNULL,
+      env=os.environ | {'PYTHONPATH': os.pathsep.join(sys.path)},
+      start_new_session=True,  # a terminal's Ctrl-C is for this process, which tells of it
+    )
+    theirs.close()
+    self._waiting = concurrent.futures.ThreadPoolExecutor(1)
+    self.submit(prepare)
+
+  def submit(self, function: Callable[..., Any], *arguments, **named) -> concurrent.futures.Future:
+    """Calls a function there, after what was submitted before. What it raises is raised here; WorkerLostError where the process is gone."""
+    return self._waiting.submit(self._ask, function, arguments, named)
+
+  def close(self) -> None:
+    """Ends the process, whatever it does."""
+    self._process.kill()
+    self._process.wait()
+    self._waiting.shutdown(cancel_futures=True)
+    self._connection.close()
+
+  def _ask(self, *work) -> Any:
+    try:
+      self._connection.send(work)
+      result, error = self._connection.recv()
+    except (EOFError, ConnectionError) as lost:
+      raise WorkerLostError(
+        'the process that helps this one was ended from outside, as systems do when memory runs out. Close other programs, and run the '
+        'same command again.'
+      ) from lost
+    if error is not None:
+      raise error
+    return result
+
+
+def _serve(number: int) -> None:
+  """What a helper does until the process that started it is gone; `number` is that of the file by which they speak."""
+  with multiprocessing.connection.Connection(number) as connection, contextlib.suppress(EOFError, ConnectionError):
+    while True:
+      function, arguments, named = connection.recv()
+      try:
+        answer = function(*arguments, **named), None
+      except Exception as error:
+        error.add_note(f'In the helping process:\n{traceback.format_exc()}')
+        answer = None, error
+      connection.send(answer)
 
 
 def results(function: Callable[..., Any], tasks: Sequence[tuple], workers: int | None = None) -> Iterator[Any]:

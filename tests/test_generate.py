@@ -3,6 +3,9 @@
 import io
 import json
 import os
+import signal
+import subprocess
+import sys
 
 import matplotlib.image
 import numpy as np
@@ -11,7 +14,7 @@ import soundfile
 
 from bassnet_jax import export, generate, midi_export
 from bassnet_jax.decoding import Prediction
-from data_pipeline import features
+from data_pipeline import features, front_end, parallel
 from data_pipeline.notes import Notes
 
 CHECKPOINT = 'model'
@@ -49,11 +52,21 @@ class EighthNotes:
     return np.full((len(mix), 2), 3.0), np.ones((len(mix), 2))
 
 
+@pytest.fixture(scope='module')
+def helper():
+  """The process that helps every command of this module: each would load librosa anew."""
+  shared = parallel.Helper(front_end.prepare)
+  close, shared.close = shared.close, lambda: None
+  yield shared
+  close()
+
+
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, helper):
   """A folder with a song and the means to load the model; the test runs inside it."""
   monkeypatch.chdir(tmp_path)
   monkeypatch.setattr(generate, '_read_model', lambda path: EighthNotes())
+  monkeypatch.setattr(parallel, 'Helper', lambda prepare: helper)
   save('song.wav', chords(3.0, 44_100), 44_100)
   return tmp_path
 
@@ -116,17 +129,30 @@ def test_results_are_not_overwritten_unasked(folder, capsys):
   assert set(midi_export.read_notes('out/bass.mid').pitch.tolist()) == {47}
 
 
+def full(*arguments, **options):
+  """At the top level, so that the helper finds it."""
+  raise OSError(28, 'No space left on device')
+
+
 def test_a_failed_write_leaves_the_old_results(folder, capsys, monkeypatch):
   assert run(capsys)[0] == 0
   before = {name: (folder / 'out' / name).read_bytes() for name in export.FILES}
-
-  def full(*arguments, **options):
-    raise OSError(28, 'No space left on device')
-
   monkeypatch.setattr('bassnet_jax.piano_roll.draw', full)
   code, _, err = run(capsys, '--z=7,0', '--overwrite')
   assert code == 2 and 'No space left' in err and 'make room' in err and err.count('\n') == 3
   assert {name: (folder / 'out' / name).read_bytes() for name in os.listdir('out')} == before
+
+
+def test_ctrl_c_stops_the_command_and_its_helper(folder):
+  save('long.wav', chords(60.0, 44_100), 44_100)
+  command = [sys.executable, '-u', '-m', 'bassnet_jax.generate', '--input=long.wav', '--output=out']
+  environment = os.environ | {'PYTHONPATH': os.pathsep.join(sys.path)}
+  with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+    assert process.stdout.readline().startswith('read long.wav')
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+  assert (process.returncode, said) == (130, 'generate: stopped.\n')
+  assert not os.path.exists('out')
 
 
 def test_several_inputs_are_mixed(folder):

@@ -25,6 +25,13 @@ def test_time_and_memory_are_those_of_the_process():
     generate_benchmark.run([sys.executable, '-c', 'raise SystemExit("no such thing")'])
 
 
+@pytest.mark.skipif(sys.platform != 'linux', reason='only Linux tells of the processes that a process starts')
+def test_memory_is_added_up_over_the_processes_of_a_command():
+  child = 'x = bytearray(150 << 20); input()'
+  program = f'import subprocess, sys, time; x = bytearray(150 << 20)\nsubprocess.Popen([sys.executable, "-c", "{child}"]); time.sleep(2)'
+  assert 300 < generate_benchmark.run([sys.executable, '-c', program])[1] < 400
+
+
 def test_help_and_mistakes(capsys):
   assert generate_benchmark.main(['benchmark', '--help']) == 0
   assert '--minutes' in capsys.readouterr().out

@@ -95,4 +95,4 @@ def test_a_model_of_a_part_is_given_that_part():
   mix = chord(2) + hits(2)
   for name, expected in (('open_perc', separation.separate(mix, 'perc')), ('open', mix)):
     model = types.SimpleNamespace(describe={'datasets': [f'bassnet_pop_rock/{name}']})
-    np.testing.assert_array_equal(hearing.heard(model, mix), expected)
+    np.testing.assert_array_equal(hearing.heard(hearing.part_heard(model), mix), expected)
