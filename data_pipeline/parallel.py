@@ -91,6 +91,7 @@ def _serve(number: int) -> None:
         error.add_note(f'In the helping process:\n{traceback.format_exc()}')
         answer = None, error
       connection.send(answer)
+      del function, arguments, named, answer  # not to be held until the next work comes
 
 
 def results(function: Callable[..., Any], tasks: Sequence[tuple], workers: int | None = None) -> Iterator[Any]:
