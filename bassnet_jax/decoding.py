@@ -24,6 +24,8 @@ SILENCE = 0.5  # probability of 'no pitch' from which a frame is silent for a no
 LONGEST_RING = 8  # frames, 0.1 s, by which a note goes on at most while the network is unsure which pitch it is
 JUMP = 7  # semitones; a larger step within a phrase is a jump
 JUMP_COST = 6.0  # nats of summed log-probability by which another octave of a note must be better to be worth a jump
+RESTRIKE = 13  # frames, 0.16 s: the same pitch again within so many is a restrike, seldom meant
+RESTRIKE_DOUBT = 0.2  # by which the probability of an onset must exceed the threshold to be one
 PHRASE_GAP = 80  # frames of rest, 1 s, after which a line may begin anywhere
 PITCH_FRAMES = 32  # frames from a note's beginning that decide its pitch, 0.4 s
 VELOCITY_FRAMES = 16  # frames from a note's beginning whose highest level is its velocity, 0.2 s
@@ -106,6 +108,7 @@ def notes_from_prediction(
   octaves: int = 0,
   jump_cost: float = JUMP_COST,
   longest_ring: int = LONGEST_RING,
+  restrike_doubt: float = RESTRIKE_DOUBT,
   pitch_changes: bool = False,
   shortest: float = 0.05,
 ) -> Notes:
@@ -114,8 +117,9 @@ def notes_from_prediction(
   A note begins at a peak of the onset probability and, if `pitch_changes`, where the most likely pitch changes inside a sounding note
   and then holds for 6 frames. Its pitch class is that of the pitch with the highest summed log-probability over its first 0.4 s, given
   that there is a pitch; its octave is the best one of the whole line, where jumps of more than a fifth within a phrase have a price: a
-  line whose octave the network is unsure of stays in one place. A note is there if a pitch wins over 'no pitch'; it ends where 'no
-  pitch' wins for 3 frames, or, at most 0.1 s later, where it is the more probable half, or where the next note begins.
+  line whose octave the network is unsure of stays in one place. The same pitch again within 0.16 s is a new note only where its onset's
+  probability exceeds the threshold by `restrike_doubt`; else the note before goes on. A note is there if a pitch wins over 'no pitch';
+  it ends where 'no pitch' wins for 3 frames, or, at most 0.1 s later, where it is the more probable half, or where the next note begins.
 
   Args:
     prediction: of one song.
@@ -125,6 +129,7 @@ def notes_from_prediction(
     octaves: by which the whole line is moved up, before the range counts.
     jump_cost: nats; 0 takes every note's octave for itself.
     longest_ring: frames that a note may go on while 'no pitch' wins but isn't the more probable half; 0 ends it at once.
+    restrike_doubt: 0 takes every onset for a new note.
     pitch_changes: whether a change of pitch alone begins a note. Off: on validation songs it added more wrong notes than right ones.
     shortest: seconds; shorter notes, as predicted, are left out.
 
@@ -165,6 +170,10 @@ def notes_from_prediction(
     return Notes.empty()
   support = _support(likelihood, starts, ends)
   pitch = _steady_octaves(support, np.argmax(support, axis=1), starts[1:] - ends[:-1] < PHRASE_GAP, jump_cost)
+  if restrike_doubt > 0:
+    goes_on = _going_on(starts, ends, pitch, prediction.onset[starts] < onset_threshold + restrike_doubt)
+    first = np.flatnonzero(~goes_on)
+    starts, ends, changed, pitch = starts[first], ends[np.append(first[1:], len(ends)) - 1], changed[first], pitch[first]
   ends = np.minimum(_ringing(ends, prediction.pitch_logits, longest_ring), np.append(starts[1:], frames))
 
   onset = (starts + np.where(changed, 0.0, _between_frames(prediction.onset, starts))) / features.FRAME_RATE
@@ -276,6 +285,20 @@ def _steady_octaves(support: np.ndarray, pitch: np.ndarray, together: np.ndarray
   for note in range(len(pitch) - 1, 0, -1):
     path[note - 1] = came[note, path[note]]
   return octaves[np.arange(len(pitch)), path]
+
+
+def _going_on(starts: np.ndarray, ends: np.ndarray, pitch: np.ndarray, doubtful: np.ndarray) -> np.ndarray:
+  """[notes] bool: which notes only go on with the one before, of the same pitch and begun less than `RESTRIKE` frames ago.
+
+  Of a row of doubtful ones every second or third one is left, as its time goes: the time counts from the last note that was struck.
+  """
+  going_on = np.zeros(len(starts), dtype=bool)
+  follows = doubtful[1:] & (pitch[1:] == pitch[:-1]) & (starts[1:] - ends[:-1] <= GAP)
+  struck = starts[0]
+  for note in np.flatnonzero(np.append(False, follows)):
+    struck = starts[note - 1] if not going_on[note - 1] else struck
+    going_on[note] = starts[note] - struck < RESTRIKE
+  return going_on
 
 
 def _ringing(ends: np.ndarray, logits: np.ndarray, longest: int) -> np.ndarray:

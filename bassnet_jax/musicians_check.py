@@ -1,7 +1,7 @@
 """Plays held-out validation pieces at several positions and says what a bass player would: `python -m bassnet_jax.musicians_check`.
 
-Each line is decoded twice from one prediction: note by note (each octave for itself, a note ends as soon as 'no pitch' wins), and as the
-package does it. Figures beside those of the true bass; with --output the piano rolls too.
+Each line is decoded twice from one prediction: note by note (each octave for itself, a note ends as soon as 'no pitch' wins, every onset
+strikes anew), and as the package does it. Figures beside those of the true bass; with --output the piano rolls too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from data_pipeline.notes import Notes
 from data_pipeline.progress import Progress
 
 POSITIONS = ('0,0', '-2,2', '2,2', '2,-2', '-2,-2')
-NOTE_BY_NOTE = {'jump_cost': 0.0, 'longest_ring': 0}
+NOTE_BY_NOTE = {'jump_cost': 0.0, 'longest_ring': 0, 'restrike_doubt': 0.0}
 SHOWN_SECONDS = 16.0
 _COLUMNS = {
   'density': ('notes/s', '{:.2f}'),

@@ -158,7 +158,9 @@ def test_octaves_of_random_lines_keep_their_pitch_classes():
   logits = np.repeat(random.normal(0, 1, (400, 46)), 10, axis=0).astype(np.float32)
   logits[:, features.NO_PITCH] = -9
   prediction = decoding.Prediction(np.zeros((4000, 144)), logits, random.random(4000) ** 4, random.random(4000))
-  before, after = (decoding.notes_from_prediction(prediction, 0.2, jump_cost=cost) for cost in (0.0, decoding.JUMP_COST))
+  before, after = (
+    decoding.notes_from_prediction(prediction, 0.2, jump_cost=cost, restrike_doubt=0.0) for cost in (0.0, decoding.JUMP_COST)
+  )
   np.testing.assert_array_equal(before.pitch % 12, after.pitch % 12)
   np.testing.assert_array_equal(before.onset, after.onset)
   jumps = lambda notes: int((np.abs(np.diff(notes.pitch)) > decoding.JUMP).sum())  # noqa: E731
@@ -177,6 +179,35 @@ def test_a_note_rings_while_the_network_is_torn_between_pitches():
   np.testing.assert_allclose(decoding.notes_from_prediction(prediction).offset, (60 + decoding.LONGEST_RING) / 80)
   prediction.pitch_logits[torn, features.NO_PITCH] = 3.0
   np.testing.assert_allclose(decoding.notes_from_prediction(prediction).offset, 60 / 80)
+
+
+@pytest.mark.parametrize(
+  ('pitches', 'probability', 'kept'),
+  [
+    (
+      (40, 40, 40, 40, 40),
+      0.4,
+      [0.5, 0.75, 1.0],
+    ),  # doubtful sixteenths of one pitch: every second one is left, 0.16 s from the last strike
+    ((40, 40, 40, 40, 40), 0.55, [0.5, 0.625, 0.75, 0.875, 1.0]),
+    ((40, 41, 41, 40, 40), 0.4, [0.5, 0.625, 0.875]),
+  ],
+)
+def test_a_doubtful_restrike_is_no_new_note(pitches, probability, kept):
+  rows = [(0.5 + 0.125 * i, 0.625 + 0.125 * i, pitch) for i, pitch in enumerate(pitches)]
+  prediction = predicted(line(*rows))
+  prediction.onset[prediction.onset > 0] = probability
+  found = decoding.notes_from_prediction(prediction, 0.3)
+  np.testing.assert_allclose(found.onset, kept, atol=1e-6)
+  np.testing.assert_allclose(found.offset, [*kept[1:], 1.125], atol=1e-6)
+  every = decoding.notes_from_prediction(prediction, 0.3, restrike_doubt=0.0)
+  np.testing.assert_allclose(every.onset, [row[0] for row in rows], atol=1e-6)
+
+
+def test_after_a_rest_a_doubtful_onset_is_a_note():
+  prediction = predicted(line((0.5, 0.55, 40), (0.625, 0.75, 40)))
+  prediction.onset[prediction.onset > 0] = 0.4
+  assert len(decoding.notes_from_prediction(prediction, 0.3, longest_ring=0)) == 2
 
 
 def test_velocity_follows_level():

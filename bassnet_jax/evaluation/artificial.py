@@ -169,7 +169,7 @@ def play(model: TrainedModel, code: MixCode, z: np.ndarray, threshold: float) ->
 
 def notes_of(prediction: Prediction, threshold: float) -> Notes:
   """The notes, each octave for itself: here the truth is a rule of single notes, and a line's taste for small steps has no say."""
-  return decoding.notes_from_prediction(prediction, threshold, jump_cost=0.0)
+  return decoding.notes_from_prediction(prediction, threshold, jump_cost=0.0, restrike_doubt=0.0)
 
 
 def choose_threshold(model: TrainedModel, songs: Sequence[EncodedSong], where: np.ndarray) -> float:

@@ -138,6 +138,7 @@ def near(prediction: Prediction, song: Song, request: LineRequest) -> bytes:
   notes = notes_of(prediction, request)
   at_end = start + NEAR_FRAMES >= song.frames
   last = prediction.frames if at_end else NEAR_FRAMES - NEAR_TAIL
+  hold = _hold(prediction, notes, playhead - start)
   first_onset = (playhead - 4 - start) / features.FRAME_RATE
   last_onset = last / features.FRAME_RATE
   notes = notes.where((notes.onset >= first_onset) & (notes.onset < last_onset))
@@ -147,21 +148,19 @@ def near(prediction: Prediction, song: Song, request: LineRequest) -> bytes:
     'type': 'piece',
     'id': request.id,
     'span': [max(start / features.FRAME_RATE + first_onset, 0.0), start / features.FRAME_RATE + last_onset],
-    'hold': _hold(prediction, request.threshold, playhead - start) + start / features.FRAME_RATE,
+    'hold': hold + start / features.FRAME_RATE,
     'notes': [[*row, int(row[1] >= end - 0.05 and not at_end)] for row in rows],
   }
   return pack(header, tables)
 
 
-def _hold(prediction: Prediction, threshold: float, frame: int) -> float:
-  """Seconds into the piece until which a note that sounds at `frame` goes on: to the next onset or the next rest of 3 frames."""
+def _hold(prediction: Prediction, notes: Notes, frame: int) -> float:
+  """Seconds into the piece until which a note that sounds at `frame` goes on: to the next note or the next rest of 3 frames."""
   silent = np.argmax(prediction.pitch_logits, axis=1) == features.NO_PITCH
   resting = silent[:-2] & silent[1:-1] & silent[2:]
   rests = np.flatnonzero(resting[frame:])
-  peaks = decoding.onset_peaks(prediction.onset, threshold)
-  peaks = peaks[peaks > frame]
-  end = min([prediction.frames, *(rests[:1] + frame), *peaks[:1]])
-  return float(end) / features.FRAME_RATE
+  following = notes.onset[notes.onset > frame / features.FRAME_RATE]
+  return float(min([prediction.frames / features.FRAME_RATE, *(rests[:1] + frame) / features.FRAME_RATE, *following[:1]]))
 
 
 def steps(song: Song, playhead: float) -> list[int]:
