@@ -2,7 +2,7 @@
 
 A made-up song of four minutes and one of an hour (44.1 kHz, stereo, FLAC) go through `python -m bassnet_jax.generate`, each in a process
 of its own, with what is compiled kept nowhere: seconds and peak memory of the whole process, over three runs, beside the aims. The
-network alone is measured in a further process.
+network alone is measured in a further process. The exit code is 1 where an aim is missed.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from absl import flags
 
-from data_pipeline import commands, storage
+from bassnet_jax import aims
+from data_pipeline import commands
 
-_RATE = 44_100
+RATE = 44_100
 _BLOCK_SECONDS = 30
-AIMS = {
-  'generate.4min.seconds': ('at most', 10.0),
-  'network.times_realtime': ('at least', 200.0),
-  'generate.60min.peak_memory_mib': ('at most', 2048.0),
+AIMS: aims.Aims = {
+  'generate.4min.seconds': (aims.AT_MOST, 10.0),
+  'network.times_realtime': (aims.AT_LEAST, 200.0),
+  'generate.60min.peak_memory_mib': (aims.AT_MOST, 2048.0),
 }
-"""Public figure -> what it should be."""
 _NETWORK = """
 import sys, time
 import numpy as np
@@ -74,10 +74,10 @@ up what it and the processes that it starts hold at a time, 50 times a second; e
 def made_up_song(seconds: float, seed: int = 0) -> Iterator[np.ndarray]:
   """Chords that change every two seconds with a noise on every beat, 120 a minute: [samples, 2] float32, half a minute a time."""
   random = np.random.default_rng(seed)
-  total = round(seconds * _RATE)
+  total = round(seconds * RATE)
   roots = random.integers(45, 57, int(seconds / 2) + 1)
-  for start in range(0, total, _BLOCK_SECONDS * _RATE):
-    clock = np.arange(start, min(start + _BLOCK_SECONDS * _RATE, total)) / _RATE
+  for start in range(0, total, _BLOCK_SECONDS * RATE):
+    clock = np.arange(start, min(start + _BLOCK_SECONDS * RATE, total)) / RATE
     audio = random.normal(0, 0.5, len(clock)) * np.exp(-40 * (clock % 0.5))
     hertz = 440 * 2 ** ((roots[(clock / 2).astype(int)] - 69) / 12)
     for interval in (0, 4, 7):
@@ -89,7 +89,7 @@ def write_song(path: str, seconds: float) -> None:
   """The song as FLAC."""
   import soundfile
 
-  with soundfile.SoundFile(path, 'w', _RATE, 2, format='FLAC') as file:
+  with soundfile.SoundFile(path, 'w', RATE, 2, format='FLAC') as file:
     for block in made_up_song(seconds):
       file.write(block)
 
@@ -145,13 +145,7 @@ def _define_flags(define: commands.Define) -> None:
 def main(defined: flags.FlagValues) -> int:
   """Prints the figures."""
   minutes = [float(length) for length in defined.minutes]
-  figures = measure(defined.checkpoint, minutes, defined.repeats)
-  for name, value in figures.items():
-    direction, aim = AIMS.get(name, ('', 0.0))
-    print(f'{name:<36}{value:>10.1f}' + (f'   aim: {direction} {aim:g}' if direction else ''))
-  if defined.json:
-    storage.write_json(defined.json, figures)
-  return 0
+  return aims.report(measure(defined.checkpoint, minutes, defined.repeats), AIMS, defined.json)
 
 
 if __name__ == '__main__':

@@ -2,12 +2,11 @@
 
 Starts the studio as a person does, drops in a song, presses play and drags the dot with the mouse. The time from a pointer's event to
 the first block of audio that is rendered from the new position is taken in the browser, by stamps of the AudioWorklet. Needs Chromium
-(Debian: apt-get install chromium) and playwright (pip install playwright).
+(Debian: apt-get install chromium) and playwright (pip install playwright). The exit code is 1 where an aim is missed.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -21,7 +20,8 @@ import urllib.request
 import numpy as np
 from absl import flags
 
-from data_pipeline import commands, storage
+from bassnet_jax import aims, generate_benchmark
+from data_pipeline import commands
 
 ARGUMENTS = (
   '--headless',
@@ -31,24 +31,18 @@ ARGUMENTS = (
   '--disable-background-networking',
   '--autoplay-policy=no-user-gesture-required',
 )
-_RATE = 44_100
 _MOVES_A_SECOND = 60
+AIMS: aims.Aims = {
+  'studio.opens.seconds': (aims.AT_MOST, 5.0),
+  'studio.4min.analysis.seconds': (aims.AT_MOST, 12.0),
+  'studio.move_to_sound.p50_ms': (aims.AT_MOST, 50.0),
+  'studio.move_to_sound.p95_ms': (aims.AT_MOST, 120.0),
+  'studio.4min.whole_song.seconds': (aims.AT_MOST, 1.5),
+}
 
 
 class BenchmarkError(RuntimeError):
   """The studio can't be measured; the message says why."""
-
-
-def made_up_song(seconds: float) -> np.ndarray:
-  """[samples, 2] float32 at 44.1 kHz: four chords with a noise on every beat, 120 a minute."""
-  clock = np.arange(round(seconds * _RATE)) / _RATE
-  chord = (clock // 2).astype(int) % 4
-  audio = np.zeros_like(clock)
-  for degree in (0, 4, 7):
-    pitch = np.array([57, 53, 48, 55])[chord] + degree
-    audio += np.sin(2 * np.pi * np.cumsum(440 * 2 ** ((pitch - 69) / 12)) / _RATE) * np.exp(-2 * (clock % 0.5))
-  audio += np.random.default_rng(0).normal(0, 0.5, len(clock)) * np.exp(-40 * (clock % 0.5))
-  return np.repeat((0.1 * audio)[:, None], 2, axis=1).astype(np.float32)
 
 
 def _wait(page, condition: str, seconds: float) -> float:
@@ -75,8 +69,8 @@ def _drag(page, seconds: float) -> None:
   page.mouse.up()
 
 
-def measure(checkpoint: str | None, seconds: float, drag_seconds: float, chromium: str) -> dict:
-  """Runs the studio and the browser. Returns the figures by name."""
+def measure(checkpoint: str | None, seconds: float, drag_seconds: float, chromium: str) -> dict[str, float]:
+  """Runs the studio and the browser. Returns all figures, by their public keys."""
   try:
     from playwright.sync_api import sync_playwright
   except ImportError as error:
@@ -85,7 +79,7 @@ def measure(checkpoint: str | None, seconds: float, drag_seconds: float, chromiu
 
   with tempfile.TemporaryDirectory() as folder:
     song = os.path.join(folder, 'song.wav')
-    soundfile.write(song, made_up_song(seconds), _RATE)
+    soundfile.write(song, np.concatenate(list(generate_benchmark.made_up_song(seconds))), generate_benchmark.RATE)
     command = [sys.executable, '-m', 'bassnet_jax.studio', '--port=0', *([f'--checkpoint={checkpoint}'] if checkpoint else [])]
     started = time.perf_counter()
     studio = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -119,13 +113,15 @@ def measure(checkpoint: str | None, seconds: float, drag_seconds: float, chromiu
       studio.wait(20)
   if len(latencies) < 10:
     raise BenchmarkError(f'Only {len(latencies)} moves were heard; expected {drag_seconds * _MOVES_A_SECOND:.0f}.')
+  length = f'studio.{seconds / 60:g}min'
   return {
-    'song_seconds': seconds,
-    'opens_seconds': opened,
-    'upload_seconds': read,
-    'analysis_seconds': analysed,
-    'move_to_sound_ms': {'p50': float(np.percentile(latencies, 50)), 'p95': float(np.percentile(latencies, 95)), 'moves': len(latencies)},
-    'whole_song_seconds': whole,
+    'studio.opens.seconds': opened,
+    f'{length}.upload.seconds': read,
+    f'{length}.analysis.seconds': analysed,
+    f'{length}.whole_song.seconds': whole,
+    'studio.move_to_sound.p50_ms': float(np.percentile(latencies, 50)),
+    'studio.move_to_sound.p95_ms': float(np.percentile(latencies, 95)),
+    'studio.move_to_sound.moves': float(len(latencies)),
   }
 
 
@@ -134,7 +130,7 @@ def _define_flags(define: commands.Define) -> None:
   define(flags.DEFINE_float, 'seconds', 240.0, 'length of the song', lower_bound=10, upper_bound=1200)
   define(flags.DEFINE_float, 'drag_seconds', 10.0, 'how long the dot is dragged', lower_bound=1, upper_bound=120)
   define(flags.DEFINE_string, 'chromium', shutil.which('chromium'), 'the browser')
-  define(flags.DEFINE_string, 'json', None, 'file for the figures')
+  define(flags.DEFINE_string, 'json', None, 'also write the figures to this file')
 
 
 @commands.with_flags(_define_flags, BenchmarkError)
@@ -142,12 +138,7 @@ def main(defined: flags.FlagValues) -> int:
   """Prints the figures."""
   if not defined.chromium:
     raise BenchmarkError('Chromium is missing: apt-get install chromium, or give its path with --chromium.')
-  figures = measure(defined.checkpoint, defined.seconds, defined.drag_seconds, defined.chromium)
-  text = json.dumps(figures, indent=2)
-  print(text)
-  if defined.json:
-    storage.write_text(defined.json, text + '\n')
-  return 0
+  return aims.report(measure(defined.checkpoint, defined.seconds, defined.drag_seconds, defined.chromium), AIMS, defined.json)
 
 
 if __name__ == '__main__':

@@ -23,19 +23,24 @@ class HalfSeconds:
 
   onset_threshold = 0.25
   default_z = (0.0, -0.5)
+  fades = 0.0
   describe = {'step': 7, 'licences': ['CC0-1.0']}
   experiment = types.SimpleNamespace(name='half_seconds')
 
   def encode_mix(self, mix):
     return types.SimpleNamespace(frames=len(mix))
 
+  def plays(self, z):
+    """What it plays at z, [frames, 2]: first frames, numbers of frames, and pitches."""
+    begins = np.arange(FIRST_ONSET, len(z) - LENGTH, EVERY)
+    begins = begins[z[begins, 1] < 2]
+    return begins, np.full(len(begins), LENGTH), pitch_of(z[begins, 0])
+
   def decode(self, code, z):
     frames = code.frames
     z = np.broadcast_to(np.asarray(z, dtype=np.float32), (frames, 2))
-    begins = np.arange(FIRST_ONSET, frames - LENGTH, EVERY)
-    begins = begins[z[begins, 1] < 2]
-    pitch = pitch_of(z[begins, 0])
-    rows = [(t / 80, (t + LENGTH) / 80, p, 100, 33) for t, p in zip(begins, pitch, strict=True)]
+    begins, lengths, pitch = self.plays(z)
+    rows = [(t / 80, (t + length) / 80, p, 100, 33) for t, length, p in zip(begins, lengths, pitch, strict=True)]
     classes, _ = features.frame_targets(Notes.from_rows(rows), frames)
     onset = np.zeros(frames, np.float32)
     onset[begins] = 0.9
@@ -44,10 +49,15 @@ class HalfSeconds:
     bass = np.zeros((frames, features.BASS_BINS), dtype=np.float32)
     sounding = np.flatnonzero(classes != features.NO_PITCH)
     bins = 2 * (classes[sounding] + features.LOWEST_PITCH - features.LOWEST_BIN_PITCH)
-    for octave, loud in ((0, 2.0), (24, 0.5)):
-      bass[sounding, np.minimum(bins + octave, features.BASS_BINS - 1)] = loud
-    level = np.where(classes != features.NO_PITCH, 0.75, 0.0).astype(np.float32)
+    for above, loud in self.harmonics(z[sounding]):
+      bass[sounding, np.minimum(bins + above, features.BASS_BINS - 1)] = loud
+    age = np.arange(frames) - begins[np.maximum(np.searchsorted(begins, np.arange(frames), 'right') - 1, 0)] if len(begins) else 0
+    level = np.where(classes != features.NO_PITCH, 0.75 - self.fades * np.clip(age / LENGTH, 0, 1), 0.0).astype(np.float32)
     return Prediction(bass, logits, onset, level)
+
+  def harmonics(self, z):
+    """Pairs of bins above the fundamental and magnitudes at z, [frames, 2]."""
+    return (0, 2.0), (24, 0.5)
 
   def decode_piece(self, code, z, start, frames):
     whole = self.decode(code, z)
@@ -61,15 +71,38 @@ class HalfSeconds:
     return np.full((len(mix), 2), (1.5, -0.5)), np.ones((len(mix), 2))
 
 
+class Restless(HalfSeconds):
+  """Everything depends on z: x moves the pitches and their harmonics, y how many notes there are and, by up to 60 ms, when."""
+
+  default_z = (0.5, 0.5)
+  fades = 0.3
+  experiment = types.SimpleNamespace(name='restless')
+
+  def plays(self, z):
+    step = np.arange(1, len(z) // 12 - 1)
+    z = z[12 * step]
+    wanted = 0.3 + 0.1 * (z[:, 1] + 3.5)
+    played = (step % 4 == 0) | (step * 0.618 % 1 < wanted)
+    begins = 12 * step + np.round(1.4 * z[:, 1]).astype(int)
+    lengths = np.minimum(7 + step % 3 * 5, np.append(np.diff(begins), 12) - 4)
+    played &= lengths >= 4
+    pitch = np.clip(pitch_of(z[:, 0]) + np.array([0, 0, 7, 3, 5])[step % 5], features.LOWEST_PITCH, features.HIGHEST_PITCH)
+    return begins[played], lengths[played], pitch[played]
+
+  def harmonics(self, z):
+    return (0, 2.0), (24, 0.6 + 0.15 * z[:, 0]), (38, 0.3 - 0.08 * z[:, 0])
+
+
 def pitch_of(x) -> np.ndarray:
   """The pitch that `HalfSeconds` plays at an x."""
   return np.clip(np.round(40 + 2 * np.asarray(x)).astype(int), features.LOWEST_PITCH, features.HIGHEST_PITCH)
 
 
-def application(folder, limits: Limits | None = None, access: security.Access | None = None):
-  """The studio with `HalfSeconds` as its one model."""
-  shelf = models.Shelf([models.Choice('0', 'half seconds', str(folder))])
-  shelf._loaded['0'] = HalfSeconds()
+def application(folder, limits: Limits | None = None, access: security.Access | None = None, others: tuple = ()):
+  """The studio with `HalfSeconds` as its first model, and with others."""
+  stand_ins = {str(i): model for i, model in enumerate((HalfSeconds(), *others))}
+  shelf = models.Shelf([models.Choice(i, model.experiment.name.replace('_', ' '), str(folder)) for i, model in stand_ins.items()])
+  shelf._loaded.update(stand_ins)
   return app.build(shelf, access or security.Access('127.0.0.1', None), limits)
 
 

@@ -117,6 +117,30 @@ def test_newest_move_wins(client, song):
   assert ids == sorted(ids) and len(ids) <= 20
 
 
+def test_a_mix_is_encoded_once_a_model(tmp_path, monkeypatch):
+  """Not once a move: that is most of the network's work."""
+  encoded = []
+  encode = studio_model.HalfSeconds.encode_mix
+  monkeypatch.setattr(studio_model.HalfSeconds, 'encode_mix', lambda self, mix: encoded.append(len(mix)) or encode(self, mix))
+  guard = studio_model.application(tmp_path)
+  shelf = guard.studio.shelf
+  shelf.choices['1'] = models.Choice('1', 'another', str(tmp_path))
+  shelf._loaded['1'] = studio_model.HalfSeconds()
+  with TestClient(guard, base_url='http://127.0.0.1:8020') as client:
+    session = open_session(client)
+    track = add(client, session, studio_model.clicks(3.0))
+    with connect(client, session) as socket:
+      for gain, songs in ((1, 1), (0.5, 2)):
+        socket.send_json({'type': 'analyse', 'model': '0', 'channels': [{'id': track['id'], 'gain': gain}]})
+        until(socket, 'analysed')
+        for number, model in enumerate('0011010'):
+          socket.send_json({'type': 'line', 'id': number, **LINE, 'model': model, 'z': [number / 10, 0]})
+          until(socket, 'whole')
+        client.post(f'{session}/export/midi', json={'id': 9, **LINE, 'z': [-1, 0]})
+        # What is compiled beforehand is a frame long.
+        assert len([frames for frames in encoded if frames > 1]) == 2 * songs
+
+
 def test_path_moves_the_line(client, song):
   _, _, socket, _ = song
   socket.send_json({'type': 'line', 'id': 1, **LINE, 'path': [[0, 0, 0], [2.9, 0, 0], [3.0, 2, 0]]})

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 import os
 import threading
 import weakref
@@ -78,3 +79,46 @@ def test_more_pages_than_there_is_room_for(server):
     client.delete(f'/api/sessions/{opened[0].json()["id"]}')
     assert client.post('/api/sessions').status_code == 200  # and those that were there have been left alone
     assert all(client.delete(f'/api/sessions/{answer.json()["id"]}').status_code == 204 for answer in opened[1:ROOM])
+
+
+FIGURES = {
+  'users': 50, 'sessions_wanted': 50, 'sessions': 50, 'refused': 0, 'moves': 30_000, 'errors': {},
+  'decoded_ms': {'p50': 40.0, 'p95': 199.0, 'p99': 300.0}, 'moved_ms': {'p50': 50.0, 'p95': 210.0, 'p99': 320.0},
+  'memory_mib': {'first': 150.0, 'highest': 900.0, 'last': 880.0}, 'memory_rise_mib_a_user': 1.0,
+  'held_before': {'files open': 5, 'sockets': 1, 'temporary files': 1}, 'held_after': {'files open': 6, 'sockets': 3, 'temporary files': 1},
+  'left': {'temporary files after the end': 0},
+}  # fmt: skip
+COMING = {'sessions_wanted': 200, 'sessions': 200, 'memory_growth_kib_a_session': 20.0}
+
+
+@pytest.mark.parametrize(
+  ('changed', 'missed'),
+  [
+    ({}, ''),
+    ({'decoded_ms': {'p50': 90.0, 'p95': 201.0, 'p99': 300.0}}, 'p95 from a move'),
+    ({'decoded_ms': {}}, 'p95 from a move'),
+    ({'errors': {'the last move was not answered within 10 s': 1}}, 'errors'),
+    ({'held_after': {'files open': 55, 'sockets': 1, 'temporary files': 1}}, 'files open left over'),
+    ({'held_after': {'files open': 5, 'sockets': 51, 'temporary files': 1}}, 'sockets left over'),
+    ({'held_after': {'files open': 5, 'sockets': 1, 'temporary files': 2}}, 'temporary files left over'),
+    ({'left': {'temporary files after the end': 1}}, 'temporary files after the end'),
+    ({'memory_rise_mib_a_user': 20.0}, 'memory that a user takes'),
+    (COMING | {'decoded_ms': {'p50': 90.0, 'p95': 900.0, 'p99': 990.0}}, ''),
+    (COMING | {'memory_growth_kib_a_session': 800.0}, 'memory that a session leaves behind'),
+    (COMING | {'memory_growth_kib_a_session': None}, 'memory that a session leaves behind'),
+    (COMING | {'sessions_wanted': 60, 'memory_growth_kib_a_session': 800.0}, ''),  # what is loaded once is in it still
+  ],
+)
+def test_a_goal_that_is_missed_is_the_exit_code(changed, missed, monkeypatch, tmp_path, capsys):
+  """And both ways of coming keep figures of their own."""
+  figures = FIGURES | changed
+  coming = figures['sessions_wanted'] > figures['users']
+  monkeypatch.setattr(load, 'measure', lambda *_: figures)
+  arguments = [f'--results={tmp_path}', *([f'--sessions={figures["sessions_wanted"]}'] if coming else [])]
+  assert load.main(['load', *arguments]) == (1 if missed else 0)
+  printed = [line.split('  ')[0] for line in capsys.readouterr().out.splitlines() if line.endswith(' NO')]
+  assert len(printed) == bool(missed) and all(line.startswith(missed) for line in printed)
+  assert os.listdir(tmp_path) == ['load_sessions.json' if coming else 'load.json']
+  kept = json.loads(next(tmp_path.iterdir()).read_text())
+  assert kept['table'][0] == ['what', 'found', 'at most', 'met']
+  assert [row[0] for row in kept['table'] if row[-1] == 'NO'] == printed

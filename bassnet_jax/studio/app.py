@@ -11,7 +11,7 @@ import numpy as np
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
@@ -24,7 +24,7 @@ from bassnet_jax.studio.line import Line
 from bassnet_jax.studio.models import Shelf
 from bassnet_jax.studio.network import Network
 from bassnet_jax.studio.security import Access, Guard
-from bassnet_jax.studio.sessions import Session, SessionStore
+from bassnet_jax.studio.sessions import SONG, STYLE, Session, SessionStore
 from data_pipeline import features
 
 STATIC = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'static')
@@ -57,10 +57,15 @@ class Studio:
     return Response(status_code=204)
 
   async def add_track(self, request: Request) -> Response:
-    headers = request.headers
-    track = await uploads.add_track(
-      self.store, self._session(request), request.stream(), headers.get('x-file-name'), headers.get('content-length')
-    )
+    return await self._add(request, SONG)
+
+  async def add_style(self, request: Request) -> Response:
+    """A file of another song's pair; it isn't one of the tracks."""
+    return await self._add(request, STYLE)
+
+  async def _add(self, request: Request, purpose: str) -> Response:
+    name, size = request.headers.get('x-file-name'), request.headers.get('content-length')
+    track = await uploads.add_track(self.store, self._session(request), request.stream(), name, size, purpose=purpose)
     return JSONResponse(track.describe())
 
   async def remove_track(self, request: Request) -> Response:
@@ -84,8 +89,8 @@ class Studio:
       model = await self.network.run(self.shelf.get, str(message.get('model', ''))[:20])
       x, y = await self.network.analyse(style.position, model, mix.mono(), bass.mono())
     finally:
-      for track in {mix.id: mix, bass.id: bass}.values():
-        session.remove(track.id)
+      for number in {mix.id, bass.id} & set(session.tracks):
+        session.remove(number)
     return JSONResponse({'z': [x, y]})
 
   async def _line(self, session: Session, message: dict) -> tuple[Line, exports.Sound]:
@@ -190,9 +195,13 @@ def _write_wav(path: str, track) -> None:
 
 async def _plain_error(request: Request, error: Exception) -> Response:
   if isinstance(error, StudioError):
-    return JSONResponse({'error': error.message}, status_code=error.status)
+    # Who brings nothing more is not waited for.
+    headers = {'connection': 'close'} if error.status == 408 else None
+    return JSONResponse({'error': error.message}, status_code=error.status, headers=headers)
   if isinstance(error, HTTPException):
     return JSONResponse({'error': str(error.detail)}, status_code=error.status_code)
+  if isinstance(error, ClientDisconnect):  # the page was left during an upload
+    return Response(status_code=400)
   traceback.print_exception(error)
   return JSONResponse({'error': 'Something went wrong in the studio; its terminal says what. Try again.'}, status_code=500)
 
@@ -209,13 +218,14 @@ def build(shelf: Shelf, access: Access, limits: Limits | None = None) -> Guard:
     Route(f'{session}/tracks', studio.add_track, methods=['POST']),
     Route(f'{session}/tracks/{{track:int}}', studio.remove_track, methods=['DELETE']),
     Route(f'{session}/tracks/{{track:int}}/audio', studio.track_audio),
+    Route(f'{session}/style/tracks', studio.add_style, methods=['POST']),
     Route(f'{session}/style', studio.style, methods=['POST']),
     Route(f'{session}/export/{{kind}}', studio.export, methods=['POST']),
     Route(f'{session}/project', studio.load_project, methods=['POST']),
     WebSocketRoute(f'{session}/socket', studio.socket),
     Mount('/', StaticFiles(directory=STATIC, html=True)),
   ]
-  handlers = {StudioError: _plain_error, HTTPException: _plain_error, Exception: _plain_error}
+  handlers = {StudioError: _plain_error, HTTPException: _plain_error, ClientDisconnect: _plain_error, Exception: _plain_error}
   app = Starlette(routes=routes, exception_handlers=handlers, lifespan=studio.lifespan)
   guard = Guard(app, access)
   guard.studio = studio

@@ -30,11 +30,13 @@ class Limits:
     track_seconds: length of one track.
     track_values: samples times channels of one track, as decoded.
     shortest_seconds: below which nothing can be heard.
-    tracks: of one session.
+    tracks: of one session; a pair whose style is taken is not among them.
     sessions: at one time.
     fresh_seconds: for which a session that no page is connected to is kept all the same: its page is just being loaded.
     decoders: files that are read at one time; others wait.
     idle_seconds: after which a session that nobody has used is forgotten.
+    stall_seconds: for which an upload may bring nothing; then it is given up.
+    slowest_bytes: a second, that an upload must bring on average once it has lasted for `stall_seconds`.
     decode_seconds: after which the reading of a file is given up.
     path_points: of a recorded path.
     json_bytes: of a request that is no file.
@@ -51,6 +53,8 @@ class Limits:
   fresh_seconds: float = 60.0
   decoders: int = 2
   idle_seconds: float = 2 * 3600.0
+  stall_seconds: float = 60.0
+  slowest_bytes: int = 16 << 10
   decode_seconds: float = 60.0
   path_points: int = 30_000
   json_bytes: int = 4 << 20

@@ -16,7 +16,7 @@ import bassnet_jax
 from bassnet_jax.studio import exports, uploads
 from bassnet_jax.studio.limits import StudioError
 from bassnet_jax.studio.line import Line
-from bassnet_jax.studio.sessions import Session, SessionStore, Track
+from bassnet_jax.studio.sessions import PROJECT, Arrival, Session, SessionStore, Track
 from bassnet_jax.studio.song import Song
 
 FORMAT = 'bassnet_jax studio project'
@@ -86,11 +86,17 @@ async def load(store: SessionStore, session: Session, stream: AsyncIterator[byte
   Raises:
     StudioError: it is no project file, or a track in it isn't usable.
   """
+  size = uploads.declared_size(declared, store.limits.session_bytes)
+  with store.arriving(session, PROJECT, size) as arrival:
+    return await _unpacked(store, session, stream, arrival)
+
+
+async def _unpacked(store: SessionStore, session: Session, stream: AsyncIterator[bytes], arrival: Arrival) -> tuple[list[Track], dict]:
   folder = tempfile.mkdtemp(dir=session.folder)
   path = os.path.join(folder, 'project')
   added: list[Track] = []
   try:
-    await uploads.receive(stream, path, min(store.limits.session_bytes, max(store.disk_left(), 0)), declared)
+    await uploads.receive(stream, path, arrival, store.limits)
     try:
       with zipfile.ZipFile(path) as archive:
         settings = _settings(archive)
@@ -101,7 +107,8 @@ async def load(store: SessionStore, session: Session, stream: AsyncIterator[byte
               'A track of the project is missing in its file; it is damaged. Save it again from the studio, or drop audio files.'
             )
           with archive.open(row['file']) as member:
-            added.append(await uploads.add_track(store, session, _blocks(member), str(row.get('name', '')), replacing=before))
+            size = str(archive.getinfo(row['file']).file_size)
+            added.append(await uploads.add_track(store, session, _blocks(member), str(row.get('name', '')), size, before))
     except _DAMAGED as error:
       raise StudioError('The project file is damaged or no ZIP file. Save it again, or drop audio files.') from error
   except BaseException:

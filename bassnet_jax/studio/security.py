@@ -30,10 +30,12 @@ class Access:
   Attributes:
     host: that it is bound to.
     token: that has to be shown once, or None on this computer alone.
+    scheme: 'http', or 'https' where the server has a certificate.
   """
 
   host: str
   token: str | None
+  scheme: str = 'http'
 
 
 def is_loopback(host: str) -> bool:
@@ -69,7 +71,7 @@ class Guard:
       query = parse_qs(scope.get('query_string', b'').decode('latin-1'))
       if scope['type'] == 'http' and scope['path'] == '/' and self._matches(query.get('token', [''])[0]):
         answer = RedirectResponse('/', status_code=303)
-        answer.set_cookie(COOKIE, self.access.token, httponly=True, samesite='strict')
+        answer.set_cookie(COOKIE, self.access.token, httponly=True, samesite='strict', secure=self.access.scheme == 'https')
         await answer(scope, receive, send)
         return
       refusal = 'This studio is open to those who have its link: open the address with ?token=... that it printed when it started.'
@@ -92,9 +94,12 @@ class Guard:
     name = _host_name(host)
     # Another name for this address is how a foreign page would reach a local server (DNS rebinding).
     if name is None or (is_loopback(self.access.host) and not is_loopback(name)):
-      return f'The studio was asked under another name; open the address that it printed when it started (http://{self.access.host}:PORT/).'
+      address = f'{self.access.scheme}://{self.access.host}:PORT/'
+      return f'The studio was asked under another name; open the address that it printed when it started ({address}).'
     origin = headers.get('origin')
-    if origin is not None and origin.lower() not in (f'http://{host.lower()}', f'https://{host.lower()}'):
+    # Without a certificate of its own it may stand behind a server that has one.
+    schemes = ('https',) if self.access.scheme == 'https' else ('http', 'https')
+    if origin is not None and origin.lower() not in [f'{scheme}://{host.lower()}' for scheme in schemes]:
       return 'Another web page asked for this. The studio answers its own page only.'
     return None
 

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import secrets
 import shutil
 import tempfile
 import time
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
 
 from bassnet_jax.studio.limits import Limits, StudioError
+from bassnet_jax.studio.scratch import Scratch
+
+SONG, STYLE, PROJECT = 'song', 'style', 'project'
+"""What an upload is for: a track of the song, one of a pair whose style is taken, a file that tracks are unpacked from."""
+_SPARE = 256 << 20
+"""Bytes that stay free on the disk."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +36,7 @@ class Track:
     rate: Hz.
     channels: 1 or 2.
     samples: length.
+    purpose: SONG or STYLE.
   """
 
   id: int
@@ -37,6 +46,7 @@ class Track:
   rate: int
   channels: int
   samples: int
+  purpose: str = SONG
 
   @property
   def seconds(self) -> float:
@@ -55,13 +65,28 @@ class Track:
     return {'id': self.id, 'name': self.label, 'seconds': self.seconds, 'rate': self.rate, 'channels': self.channels}
 
 
+@dataclasses.dataclass(eq=False)
+class Arrival:
+  """An upload under way.
+
+  Attributes:
+    purpose: SONG, STYLE or PROJECT.
+    bytes: that it will have, as its request says; room is kept for them.
+    received: those that are written.
+  """
+
+  purpose: str
+  bytes: int
+  received: int = 0
+
+
 class Session:
   """One open page.
 
   Attributes:
     id: unguessable.
     tracks: by number.
-    pending: uploads under way.
+    arrivals: uploads under way; a session with one is in use.
     song: the analysed mix, or None.
     line: the last whole bass line, with the settings that made it; exports reuse it.
     sockets: open connections; a session with one is in use.
@@ -71,7 +96,7 @@ class Session:
     self.id = secrets.token_urlsafe(18)
     self.folder = folder
     self.tracks: dict[int, Track] = {}
-    self.pending = 0
+    self.arrivals: list[Arrival] = []
     self.song: Any = None
     self.line: Any = None
     self.sockets = 0
@@ -81,6 +106,10 @@ class Session:
 
   def touch(self) -> None:
     self.used = time.monotonic()
+
+  @property
+  def busy(self) -> bool:
+    return bool(self.sockets or self.arrivals)
 
   def new_folder(self) -> tuple[int, str]:
     """The number and the empty folder of a new track."""
@@ -106,7 +135,8 @@ class SessionStore:
 
   def __init__(self, limits: Limits | None = None):
     self.limits = limits or Limits()
-    self.folder = tempfile.mkdtemp(prefix='bassnet_studio_')
+    self._scratch = Scratch()
+    self.folder = self._scratch.folder
     self.decoders = asyncio.Semaphore(self.limits.decoders)
     self._sessions: dict[str, Session] = {}
 
@@ -122,7 +152,7 @@ class SessionStore:
     self.sweep()
     if len(self._sessions) >= self.limits.sessions:
       now = time.monotonic()
-      idle = [s for s in self._sessions.values() if not s.sockets and not s.pending and now - s.used > self.limits.fresh_seconds]
+      idle = [s for s in self._sessions.values() if not s.busy and now - s.used > self.limits.fresh_seconds]
       if not idle:
         raise StudioError(
           f'The studio is open in {len(self._sessions)} pages already, the most at one time. Close one, wait a minute, and reload.', 503
@@ -151,11 +181,51 @@ class SessionStore:
     """Drops the sessions that nobody has used for long."""
     now = time.monotonic()
     for session in list(self._sessions.values()):
-      if not session.sockets and not session.pending and now - session.used > self.limits.idle_seconds:
+      if not session.busy and now - session.used > self.limits.idle_seconds:
         self.drop(session.id)
 
+  @contextlib.contextmanager
+  def arriving(self, session: Session, purpose: str, size: int, replacing: Collection[int] = ()) -> Iterator[Arrival]:
+    """Keeps room for an upload while it is received and read.
+
+    Args:
+      session: whose.
+      purpose: SONG, STYLE or PROJECT.
+      size: bytes.
+      replacing: tracks that will make room when all is well; they don't count.
+
+    Raises:
+      StudioError: there is no room.
+    """
+    if purpose != PROJECT:
+      kept = sum(track.bytes for track in session.tracks.values() if track.id not in replacing)
+      kept += sum(arrival.bytes for arrival in session.arrivals if arrival.purpose != PROJECT)
+      most = self.limits.session_bytes
+      if kept + size > most:
+        raise StudioError(
+          f'There is no room for {_size(size)}: the files of a song may have {_size(most)} in all, and {_size(kept)} are there or on '
+          'their way. Remove a track first, or give FLAC instead of WAV.',
+          413,
+        )
+    if self.disk_left() < size:
+      raise self.full()
+    arrival = Arrival(purpose, size)
+    session.arrivals.append(arrival)
+    try:
+      yield arrival
+    finally:
+      session.arrivals.remove(arrival)
+      session.touch()
+
+  def full(self) -> StudioError:
+    """What to say where `disk_left` isn't enough."""
+    return StudioError(
+      "There is no room for it on the studio's disk, which all open pages share. Remove tracks, or close pages that are no longer needed.",
+      413,
+    )
+
   def disk_left(self) -> int:
-    """Bytes that may still be written into the folder."""
+    """Bytes that may still be written into the folder, less those that uploads under way will write."""
     used = 0
     for folder, _, names in os.walk(self.folder):
       for name in names:
@@ -163,9 +233,14 @@ class SessionStore:
           used += os.path.getsize(os.path.join(folder, name))
         except FileNotFoundError:  # removed meanwhile
           continue
-    return min(self.limits.disk_bytes - used, shutil.disk_usage(self.folder).free - (256 << 20))
+    promised = sum(arrival.bytes - arrival.received for session in self._sessions.values() for arrival in session.arrivals)
+    return min(self.limits.disk_bytes - used, shutil.disk_usage(self.folder).free - _SPARE) - promised
 
   def close(self) -> None:
     for session_id in list(self._sessions):
       self.drop(session_id)
-    shutil.rmtree(self.folder, ignore_errors=True)
+    self._scratch.close()
+
+
+def _size(count: int) -> str:
+  return f'{count / 2**20:.0f} MB' if count >= 10 << 20 else f'{count / 2**20:.1f} MB'

@@ -8,15 +8,18 @@ import json
 import os
 import shutil
 import sys
+import time
 import unicodedata
 from collections.abc import AsyncIterator, Collection
 from urllib.parse import unquote
 
 from bassnet_jax.studio.limits import Limits, StudioError
-from bassnet_jax.studio.sessions import Session, SessionStore, Track
+from bassnet_jax.studio.sessions import SONG, STYLE, Arrival, Session, SessionStore, Track
 
 SOURCE = 'source'
 _LABEL = 80
+_PAIR = 2
+_DIGITS = 15
 _EXPECTED = 'WAV, FLAC, OGG, Opus, MP3 or AIFF'
 
 
@@ -27,23 +30,48 @@ def label_of(name: str | None) -> str:
   return text[:_LABEL] or 'Track'
 
 
-async def receive(stream: AsyncIterator[bytes], path: str, most: int, declared: str | None = None) -> int:
+def declared_size(declared: str | None, most: int) -> int:
+  """The bytes of a request's body, as its header says.
+
+  Raises:
+    StudioError: it says nothing of use, or more than `most`.
+  """
+  if declared is None or not declared.isdecimal():
+    raise StudioError('The upload does not say how large it is; expected a content-length. Reload the page and give the file again.', 411)
+  if len(declared) > _DIGITS or int(declared) > most:
+    raise _too_large(most)
+  return int(declared)
+
+
+def _too_large(most: int) -> StudioError:
+  return StudioError(f'The file is larger than {most >> 20} MB, the most that is taken here. Export it shorter, or as FLAC.', 413)
+
+
+async def receive(stream: AsyncIterator[bytes], path: str, arrival: Arrival, limits: Limits) -> int:
   """Writes a request's body to `path`. Returns its bytes.
 
   Raises:
-    StudioError: it is larger than `most`; nothing is left of it.
+    StudioError: it is larger than was said, or comes too slowly.
   """
-  too_large = StudioError(f'The file is larger than {most >> 20} MB, the most that is taken here. Export it shorter, or as FLAC.', 413)
-  if declared is not None and declared.isdecimal() and int(declared) > most:
-    raise too_large
-  size = 0
+  begin = time.monotonic()
   with open(path, 'wb') as file:
-    async for chunk in stream:
-      size += len(chunk)
-      if size > most:
-        raise too_large
+    while True:
+      due = begin + limits.stall_seconds + arrival.received / limits.slowest_bytes - time.monotonic()
+      try:
+        async with asyncio.timeout(min(limits.stall_seconds, max(due, 0))):
+          chunk = await anext(stream, None)
+      except TimeoutError:
+        raise StudioError(
+          f'The upload was given up: {arrival.received >> 10} of {arrival.bytes >> 10} KB had come in {time.monotonic() - begin:.0f} s. '
+          'Give the file again over a better connection.',
+          408,
+        ) from None
+      if chunk is None:
+        return arrival.received
+      if arrival.received + len(chunk) > arrival.bytes:
+        raise StudioError('The upload is larger than it said. Reload the page and give the file again.')
       await asyncio.to_thread(file.write, chunk)
-  return size
+      arrival.received += len(chunk)
 
 
 async def decode(source: str, folder: str, limits: Limits) -> dict:
@@ -92,13 +120,27 @@ async def decode(source: str, folder: str, limits: Limits) -> dict:
   return result
 
 
+def _make_room(session: Session, limits: Limits, purpose: str, replacing: Collection[int]) -> None:
+  """Raises StudioError where there are too many tracks already; of pairs, an older one makes room."""
+  there = [track for track in session.tracks.values() if track.purpose == purpose and track.id not in replacing]
+  coming = sum(arrival.purpose == purpose for arrival in session.arrivals)
+  if purpose == SONG and len(there) + coming >= limits.tracks:
+    raise StudioError(f'There are {limits.tracks} tracks already, the most that one song may have. Remove one first.', 409)
+  if purpose == STYLE:
+    if coming >= _PAIR:
+      raise StudioError('A mix and a bass are being read already. Wait until they are there.', 409)
+    for track in there[: len(there) + coming + 1 - _PAIR]:
+      session.remove(track.id)
+
+
 async def add_track(
   store: SessionStore,
   session: Session,
   stream: AsyncIterator[bytes],
   name: str | None,
-  declared: str | None = None,
+  declared: str | None,
   replacing: Collection[int] = (),
+  purpose: str = SONG,
 ) -> Track:
   """Adds an uploaded file to a session as a track.
 
@@ -108,34 +150,31 @@ async def add_track(
     name: the file's, to be shown.
     declared: its size, as the request says it.
     replacing: tracks that will make room when all is well; they don't count.
+    purpose: SONG, or STYLE for a file of a pair, which isn't one of the song's tracks.
 
   Raises:
     StudioError: it isn't usable, or there is no room for it; the session is as it was.
   """
   limits = store.limits
-  kept = [track for track in session.tracks.values() if track.id not in replacing]
-  if len(kept) + session.pending >= limits.tracks:
-    raise StudioError(f'There are {limits.tracks} tracks already, the most that one song may have. Remove one first.', 409)
-  room = min(limits.session_bytes - sum(track.bytes for track in kept), store.disk_left())
-  if room <= 0:
-    raise StudioError('There is no room for more tracks. Remove some first.', 413)
-  number, folder = session.new_folder()
-  session.pending += 1
-  try:
-    source = os.path.join(folder, SOURCE)
-    size = await receive(stream, source, min(limits.upload_bytes, room), declared)
-    if not size:
-      raise StudioError(f'The file is empty (0 bytes). {_EXPECTED} are expected; copy or export it again.')
-    async with store.decoders:
-      found = await decode(source, folder, limits)
-    track = Track(number, label_of(name), folder, size, found['rate'], found['channels'], found['samples'])
-    if session.closed:
-      raise StudioError('The session has ended. Reload the page.', 410)
-    session.tracks[number] = track
-    return track
-  except BaseException:
-    with contextlib.suppress(OSError):
-      shutil.rmtree(folder)
-    raise
-  finally:
-    session.pending -= 1
+  size = declared_size(declared, limits.upload_bytes)
+  _make_room(session, limits, purpose, replacing)
+  with store.arriving(session, purpose, size, replacing) as arrival:
+    number, folder = session.new_folder()
+    try:
+      source = os.path.join(folder, SOURCE)
+      size = await receive(stream, source, arrival, limits)
+      if not size:
+        raise StudioError(f'The file is empty (0 bytes). {_EXPECTED} are expected; copy or export it again.')
+      async with store.decoders:
+        found = await decode(source, folder, limits)
+      if store.disk_left() < 0:  # decoded, it is larger
+        raise store.full()
+      if session.closed:
+        raise StudioError('The session has ended. Reload the page.', 410)
+      track = Track(number, label_of(name), folder, size, found['rate'], found['channels'], found['samples'], purpose)
+      session.tracks[number] = track
+      return track
+    except BaseException:
+      with contextlib.suppress(OSError):
+        shutil.rmtree(folder)
+      raise

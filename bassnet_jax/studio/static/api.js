@@ -1,4 +1,6 @@
-// Talks to the studio's server. Every failure becomes an Error whose message can be shown.
+// Talks to the studio's server. Every failure becomes a StudioError: its message can be shown.
+
+import { StudioError } from './messages.js';
 
 const unexplained = (status) => `The studio answered ${status}, without a reason. Reload the page; its terminal may say more.`;
 
@@ -10,7 +12,7 @@ async function answer(response) {
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
   }
-  throw new Error(message);
+  throw new StudioError(message);
 }
 
 async function ask(path, options) {
@@ -18,7 +20,7 @@ async function ask(path, options) {
   try {
     response = await fetch(path, options);
   } catch {
-    throw new Error('The studio does not answer. Is it still running in its terminal?');
+    throw new StudioError('The studio does not answer. Is it still running in its terminal?');
   }
   return answer(response);
 }
@@ -51,15 +53,15 @@ export class Api {
       request.setRequestHeader('x-file-name', encodeURIComponent(file.name ?? ''));
       request.setRequestHeader('content-type', 'application/octet-stream');
       request.upload.onprogress = (event) => event.lengthComputable && progress?.(event.loaded / event.total);
-      request.onerror = () => reject(new Error('The upload was cut off. Is it a folder, or has the file been moved? If not: is the studio still running in its terminal?'));
+      request.onerror = () => reject(new StudioError('The upload was cut off. Is it a folder, or has the file been moved? If not: is the studio still running in its terminal?'));
       request.onload = () => {
         let content = {};
         try {
           content = JSON.parse(request.responseText);
         } catch {
-          return reject(new Error(unexplained(request.status)));
+          return reject(new StudioError(unexplained(request.status)));
         }
-        return request.status < 300 ? resolve(content) : reject(new Error(content.error ?? unexplained(request.status)));
+        return request.status < 300 ? resolve(content) : reject(new StudioError(content.error ?? unexplained(request.status)));
       };
       request.send(file);
     });
@@ -81,7 +83,6 @@ export class Api {
     return (await ask(`${this.base}/export/${kind}`, json(message))).blob();
   }
 
-
   leave() {
     fetch(this.base, { method: 'DELETE', keepalive: true });
   }
@@ -94,7 +95,7 @@ export class Api {
     this.socket = socket;
     return new Promise((resolve, reject) => {
       socket.onopen = () => resolve();
-      socket.onerror = () => reject(new Error('The studio does not answer. Is it still running in its terminal?'));
+      socket.onerror = () => reject(new StudioError('The studio does not answer. Is it still running in its terminal?'));
     });
   }
 

@@ -4,7 +4,7 @@ export function theme() {
   const style = getComputedStyle(document.documentElement);
   const get = (name) => style.getPropertyValue(name).trim();
   return {
-    field: get('--field'), text: get('--text'), soft: get('--soft'), line: get('--line'), accent: get('--accent'), grid: get('--grid'),
+    field: get('--field'), text: get('--text'), soft: get('--soft'), line: get('--line'), accent: get('--accent'), accentText: get('--accent-text'), grid: get('--grid'),
     row: get('--row'), wave: get('--wave'), beat: get('--beat'), danger: get('--danger'), card: get('--card'),
     dark: matchMedia('(prefers-color-scheme: dark)').matches,
   };

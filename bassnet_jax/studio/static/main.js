@@ -1,9 +1,11 @@
 // The studio's page: joins the plane, the song, the takes and the sound to the server.
 
 import { Api } from './api.js';
+import { busy, complain, named, say, StudioError, trying } from './messages.js';
 import { Mixer } from './mixer.js';
 import { Moves } from './moves.js';
 import { noteName, Plane } from './plane.js';
+import { checkProject } from './project_state.js';
 import { Roll, Wave, peaks } from './roll.js';
 import { Takes } from './takes.js';
 import { Transport } from './transport.js';
@@ -26,34 +28,6 @@ const studio = {
   transport, plane, moves, takes, mixer,
 };
 window.studio = studio; // for tests and measurements
-
-// --- Messages to the person -------------------------------------------------------------------------------------------
-
-function complain(message) {
-  element('banner-text').textContent = message;
-  element('banner').hidden = false;
-}
-
-function say(text) {
-  element('status').textContent = text;
-}
-
-function busy(text, share) {
-  element('busy').hidden = text === null;
-  if (text === null) return;
-  element('busy-text').textContent = text;
-  element('busy-bar').value = share;
-  element('busy-share').textContent = `${Math.round(100 * share)} %`;
-}
-
-async function trying(work) {
-  try {
-    return await work();
-  } catch (error) {
-    complain(error.message);
-    return undefined;
-  }
-}
 
 // --- The line ---------------------------------------------------------------------------------------------------------
 
@@ -145,7 +119,7 @@ function undo() {
   if (!last) return;
   takes.load(last.takes);
   studio.keptTakes = structuredClone(takes.items);
-  restore(last.state);
+  trying(() => restore(last.state));
 }
 
 // --- Settings ---------------------------------------------------------------------------------------------------------
@@ -239,7 +213,7 @@ async function addFiles(files) {
         await addTrack(track);
         added += 1;
       } catch (error) {
-        throw new Error(`${file.name}: ${error.message}`);
+        throw named(file, error);
       }
     });
   }
@@ -385,7 +359,7 @@ function stopRecording() {
 element('record').addEventListener('click', () =>
   trying(async () => {
     if (moves.recording) return stopRecording();
-    if (!studio.song) throw new Error('Drop tracks in first: the moves are recorded along the song.');
+    if (!studio.song) throw new StudioError('Drop tracks in first: the moves are recorded along the song.');
     remember();
     if (!transport.playing) await transport.play();
     moves.begin(transport.position(), plane.z);
@@ -439,14 +413,14 @@ element('style-go').addEventListener('click', () =>
     const [mix, bass] = stylePair();
     try {
       busy(`Reading ${mix.name}`, 0.1);
-      const named = (file) => (error) => {
-        throw new Error(`${file.name}: ${error.message}`);
+      const failed = (file) => (error) => {
+        throw named(file, error);
       };
-      const first = await studio.api.upload('tracks', mix).catch(named(mix));
+      const first = await studio.api.upload('style/tracks', mix).catch(failed(mix));
       busy(`Reading ${bass.name}`, 0.4);
-      const second = await studio.api.upload('tracks', bass).catch(async (error) => {
+      const second = await studio.api.upload('style/tracks', bass).catch(async (error) => {
         await studio.api.remove(first.id);
-        return named(bass)(error);
+        return failed(bass)(error);
       });
       busy('Comparing the bass with its mix', 0.7);
       const [x, y] = await studio.api.style(first.id, second.id, studio.model.id);
@@ -469,11 +443,13 @@ const NAMES = { midi: 'bass.mid', bass: 'bass.wav', mix: 'mix_with_bass.wav', pa
 for (const button of document.querySelectorAll('[data-export]')) {
   button.addEventListener('click', () =>
     trying(async () => {
-      if (!studio.song) throw new Error('There is nothing to download yet. Drop tracks in first.');
+      if (!studio.song) throw new StudioError('There is nothing to download yet. Drop tracks in first.');
       const kind = button.dataset.export;
       const { settings } = studio;
+      stopRecording();
       const message = { id: studio.line, ...lineMessage(), timbre: settings.timbre, bass_level: settings.bassLevel, bpm: null };
       if (element('tempo').value === 'fixed') message.bpm = Number(element('bpm').value);
+      if (kind === 'path' && moves.any) message.path = moves.points; // whether or not they are being replayed
       if (kind === 'project') message.state = projectState();
       button.disabled = true;
       say(`Writing ${NAMES[kind]}`);
@@ -494,6 +470,16 @@ function projectState() {
   };
 }
 
+function damageOf(state) {
+  try {
+    checkProject(state);
+    return '';
+  } catch (error) {
+    if (!(error instanceof StudioError)) throw error;
+    return error.message[0].toUpperCase() + error.message.slice(1);
+  }
+}
+
 async function openProject(file) {
   await trying(async () => {
     busy(`Opening ${file.name}`, 0.05);
@@ -502,21 +488,25 @@ async function openProject(file) {
       transport.clear();
       mixer.clear();
       studio.song = null;
-      const numbers = new Map(state.ids);
-      const mixed = new Map((state.mixer ?? []).map((row) => [numbers.get(row.id), row]));
+      const { ids, ...said } = state;
+      const damage = damageOf(said);
+      const settings = damage ? {} : said;
+      const numbers = new Map(ids);
+      const mixed = new Map((settings.mixer ?? []).map((row) => [numbers.get(row.id), row]));
       for (const [i, track] of tracks.entries()) {
         busy(`Reading ${track.name}`, 0.4 + (0.4 * i) / tracks.length);
         const { gain = 1, mute = false } = mixed.get(track.id) ?? {};
         await addTrack({ ...track, gain, mute });
         transport.setTrackGain(track.id, mute ? 0 : gain);
       }
-      takes.load(state.takes);
+      takes.load(settings.takes);
       studio.keptTakes = structuredClone(takes.items);
-      element('tempo').value = state.tempo ?? 'auto';
+      element('tempo').value = settings.tempo ?? 'auto';
       element('bpm').hidden = element('tempo').value !== 'fixed';
-      const same = [...element('model').options].find((option) => option.textContent === state.modelName);
-      await restore({ ...state, model: same?.value });
-      if (state.loop) setLoop(state.loop);
+      const same = [...element('model').options].find((option) => option.textContent === settings.modelName);
+      await restore({ ...settings, model: same?.value });
+      if (settings.loop) setLoop(settings.loop);
+      if (damage) complain(`${file.name}: ${damage} Its tracks are loaded, its settings, moves and takes are not. Save the project again from the studio.`);
       showSong();
     } finally {
       busy(null);
@@ -555,7 +545,6 @@ for (const id of ['files', 'project-file']) {
 }
 
 element('map').addEventListener('change', () => plane.choose(element('map').value));
-element('banner-close').addEventListener('click', () => (element('banner').hidden = true));
 addEventListener('keydown', (event) => {
   if (event.target.matches('input, select, textarea')) return;
   if (event.key === ' ' && !event.target.matches('button, summary') && mixer.tracks.length) {
@@ -609,7 +598,7 @@ async function begin() {
   transport.ready().then(() => {
     showSettings();
     if (studio.early) transport.sendLine(studio.early.header, studio.early.codes);
-  }, (error) => complain(`This browser has no sound for the studio (${error.message}). Use a current Firefox, Chrome, Edge or Safari.`));
+  }, (error) => trying(() => Promise.reject(error)));
   studio.ready = true;
 }
 

@@ -194,7 +194,7 @@ export class Plane extends EventTarget {
     context.stroke();
     if (this.density) this.#contours(context, width, height, colours);
     if (this.path?.length) {
-      context.strokeStyle = this.kind === 'data' ? colours.accent : '#fff'; // the maps are of the accent's colour
+      context.strokeStyle = this.kind === 'data' ? colours.accent : colours.text; // the maps are of the accent's colour
       context.lineWidth = 2;
       context.lineJoin = 'round';
       context.globalAlpha = 0.75;
@@ -239,9 +239,14 @@ export class Plane extends EventTarget {
       context.stroke();
       if (top && top[1] > 16 && labels.every(([x, y]) => Math.abs(y - top[1]) > 13 || Math.abs(x - top[0]) > 34)) {
         labels.push(top);
-        context.fillStyle = colours.dark ? 'rgba(255,255,255,.62)' : 'rgba(10,40,70,.7)';
+        const label = [`${Math.round(100 * masses[index])} %`, top[0] + 4, top[1] - 3];
         context.font = '10px system-ui, sans-serif';
-        context.fillText(`${Math.round(100 * masses[index])} %`, top[0] + 4, top[1] - 3);
+        context.lineJoin = 'round';
+        context.lineWidth = 3;
+        context.strokeStyle = colours.field; // readable on whatever map lies behind
+        context.strokeText(...label);
+        context.fillStyle = colours.text;
+        context.fillText(...label);
       }
     });
   }

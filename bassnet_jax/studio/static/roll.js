@@ -145,7 +145,7 @@ export class Roll {
       const sounding = note.onset <= position && note.offset > position;
       const [left, wide] = [x(note.onset), Math.max(x(note.offset) - x(note.onset) - 1.5, 3)];
       context.fillStyle = colours.accent;
-      context.globalAlpha = sounding ? 1 : 0.45 + 0.4 * (note.velocity / 127);
+      context.globalAlpha = sounding ? 1 : 0.68 + 0.26 * (note.velocity / 127);
       context.beginPath();
       context.roundRect(left, y(note.pitch) + 0.5, wide, Math.max(tall - 1.5, 3), Math.min(3, tall / 3));
       context.fill();
@@ -155,8 +155,8 @@ export class Roll {
         context.stroke();
       }
       if (tall > 11 && wide > 26) {
-        context.globalAlpha = 0.9;
-        context.fillStyle = colours.dark ? '#1b1206' : '#fff';
+        context.globalAlpha = 1;
+        context.fillStyle = colours.accentText;
         context.font = '600 10px system-ui, sans-serif';
         context.fillText(noteName(note.pitch), left + 5, y(note.pitch) + tall / 2);
       }

@@ -1,5 +1,7 @@
 // Plays the tracks and the bass together. Song time is a function of the audio context's time, for all of them the same.
 
+import { StudioError } from './messages.js';
+
 const LEAD = 0.06; // seconds between pressing play and the first sample: all nodes can be set up by then
 
 export class Transport extends EventTarget {
@@ -20,6 +22,15 @@ export class Transport extends EventTarget {
   }
 
   async #start() {
+    if (!window.isSecureContext) {
+      throw new StudioError(
+        'No sound: this browser refuses it to a page that comes over http from another computer. Start the studio with --certificate and --key and open its https address, ' +
+        'or open it on the computer that it runs on. All but the sound works: the piano roll, and the downloads.',
+      );
+    }
+    if (!window.AudioContext || !window.AudioWorkletNode) {
+      throw new StudioError('No sound: this browser has no AudioWorklet, which the bass is played with. Use a current Firefox, Chrome, Edge or Safari. All but the sound works here.');
+    }
     this.context = new AudioContext({ latencyHint: 'interactive' });
     await this.context.audioWorklet.addModule('synth.worklet.js');
     this.synth = new AudioWorkletNode(this.context, 'bass-synth', { numberOfInputs: 0, outputChannelCount: [1] });
@@ -30,11 +41,12 @@ export class Transport extends EventTarget {
     this.synth.port.onmessage = (event) => this.dispatchEvent(new CustomEvent('synth', { detail: event.data }));
   }
 
+  // Where this browser has no sound, a track still has its waveform and its length.
   async addTrack(id, wav) {
-    const context = await this.ready();
-    const buffer = await context.decodeAudioData(wav);
-    const gain = new GainNode(context, { gain: 1 });
-    gain.connect(this.master);
+    const context = await this.ready().catch(() => null);
+    const buffer = await (context ?? new OfflineAudioContext(1, 1, 44_100)).decodeAudioData(wav);
+    const gain = context && new GainNode(context, { gain: 1 });
+    gain?.connect(this.master);
     this.tracks.set(id, { buffer, gain, source: null });
     this.#measure();
     if (this.playing) this.#begin(this.tracks.get(id), this.context.currentTime + 0.01);
@@ -45,7 +57,7 @@ export class Transport extends EventTarget {
     const track = this.tracks.get(id);
     if (!track) return;
     this.#end(track);
-    track.gain.disconnect();
+    track.gain?.disconnect();
     this.tracks.delete(id);
     this.#measure();
   }
@@ -55,7 +67,7 @@ export class Transport extends EventTarget {
   }
 
   setTrackGain(id, value) {
-    this.tracks.get(id)?.gain.gain.setTargetAtTime(value, this.context.currentTime, 0.01);
+    this.tracks.get(id)?.gain?.gain.setTargetAtTime(value, this.context.currentTime, 0.01);
   }
 
   setBass(value) {
