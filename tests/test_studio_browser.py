@@ -166,6 +166,9 @@ def test_a_musician_uses_it(page, tracks, tmp_path):
 
   saved = {}
   for kind in ('midi', 'bass', 'mix', 'path', 'project'):
+    if kind == 'project':
+      page.select_option('#tempo', 'fixed')
+      page.fill('#bpm', '97')
     with page.expect_download() as download:
       page.click(f'[data-export={kind}]')
     saved[kind] = str(tmp_path / download.value.suggested_filename)
@@ -185,6 +188,7 @@ def test_a_musician_uses_it(page, tracks, tmp_path):
   assert settled(page) == notes
   assert page.evaluate('() => studio.moves.points') == path
   assert page.input_value('#takes input') == 'Chorus'
+  assert page.input_value('#bpm') == '97' and page.is_visible('#bpm')
   assert page.locator('#tracks li').count() == 2
 
 

@@ -286,7 +286,7 @@ function takeMessage(message) {
     studio.song = message;
     const tuning = Math.round(message.tuning);
     element('song-info').textContent = `${clock(message.seconds)} · ${message.bpm.toFixed(0)} BPM${tuning ? ` · ${tuning > 0 ? '+' : ''}${tuning} cents` : ''}`;
-    element('bpm').value = message.bpm.toFixed(1);
+    if (element('tempo').value !== 'fixed') element('bpm').value = message.bpm.toFixed(1);
     askForLine();
     askForMaps();
   } else if (message.type === 'map') {
@@ -503,6 +503,7 @@ async function openProject(file) {
       studio.keptTakes = structuredClone(takes.items);
       element('tempo').value = settings.tempo ?? 'auto';
       element('bpm').hidden = element('tempo').value !== 'fixed';
+      if (settings.bpm) element('bpm').value = settings.bpm;
       const same = [...element('model').options].find((option) => option.textContent === settings.modelName);
       await restore({ ...settings, model: same?.value });
       if (settings.loop) setLoop(settings.loop);
