@@ -22,7 +22,8 @@ flags.disclaim_key_flags()  # --help lists the flags under the module that defin
 USER_ERRORS = (ValueError, OSError, ModuleNotFoundError, flags.Error)
 """What a user's mistake raises: nearly every error of this project is a ValueError; a command names what else it expects."""
 
-_OF_A_NUMBER = {
+_OF_A_VALUE = {
+  r"\('Non-boolean argument to boolean flag', .*\)": 'expected true or false',
   r'could not convert string to float: .*': 'expected a number',
   r'invalid literal for int\(\) with base \d+: .*': 'expected a whole number',
 }
@@ -48,7 +49,7 @@ def refuse(error: BaseException, reason: str | None = None) -> int:
     raise error
   reason = reason or file_errors.explain(error) or type(error).__name__
   if isinstance(error, flags.Error):
-    for theirs, plain in _OF_A_NUMBER.items():
+    for theirs, plain in _OF_A_VALUE.items():
       reason = re.sub(theirs, plain, reason)
   print(f'error: {reason}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
   return 2

@@ -35,6 +35,10 @@ _PASSED_CONTROLS = frozenset({6, 7, 10, 11, 38, 39, 42, 43, 98, 99, 100, 101})
 _SUSTAIN, _ALL_SOUND_OFF, _RESET_CONTROLLERS, _ALL_NOTES_OFF = 64, 120, 121, 123
 
 
+class NoNotes(SkipSong):
+  """A sound MIDI file, in which nothing is played."""
+
+
 @dataclasses.dataclass(frozen=True)
 class BassRule:
   """What a piece must have to be used; the defaults are those of the open dataset.
@@ -114,7 +118,8 @@ def read_piece(source: bytes | str | os.PathLike) -> MidiPiece:
     source: the file's bytes, or its path.
 
   Raises:
-    SkipSong: it isn't a readable MIDI file, has no notes, or is of a kind without one time line (type 2, SMPTE time).
+    NoNotes: it has none.
+    SkipSong: it isn't a readable MIDI file, or is of a kind without one time line (type 2, SMPTE time).
   """
   midi = _parse(source)
   try:
@@ -132,7 +137,7 @@ def read_piece(source: bytes | str | os.PathLike) -> MidiPiece:
     raise SkipSong(f'it claims to last {clock.seconds(tick) / 60:.0f} minutes; the file is probably damaged')
   rows, channel_events = _follow(messages, clock)
   if not rows:
-    raise SkipSong('no notes in this MIDI file')
+    raise NoNotes('no notes in this MIDI file')
   table = np.asarray(rows, dtype=np.float64)
   table = table[np.lexsort((table[:, 5], table[:, 2], table[:, 0]))]
   notes = Notes(table[:, 0], table[:, 1], *(table[:, i].astype(np.int64) for i in (2, 3, 4)))

@@ -17,7 +17,7 @@ _LAPTOP = {
 
 
 class UnknownExperimentError(ValueError):
-  """No such experiment or preset; the message lists those that exist."""
+  """No such experiment or preset; the message names the nearest, or says how to list them."""
 
 
 def register(function: Callable[[], Experiment]) -> Callable[[], Experiment]:
@@ -28,7 +28,8 @@ def register(function: Callable[[], Experiment]) -> Callable[[], Experiment]:
   return function
 
 
-_LIST = '\npython -m bassnet_jax.main --list says what each is.'
+_LIST = 'python -m bassnet_jax.main --list'
+_NEAREST = 3
 
 
 def names() -> list[str]:
@@ -37,7 +38,7 @@ def names() -> list[str]:
 
 def give_one() -> str:
   """What to say where no experiment is named."""
-  return f'--experiment is missing: give --experiment=NAME; there are: {", ".join(names())}{_LIST}'
+  return f'--experiment is missing: give --experiment=NAME, for example --experiment=pr_window64; {_LIST} names all {len(names())}.'
 
 
 def get(name: str) -> Experiment:
@@ -47,9 +48,10 @@ def get(name: str) -> Experiment:
     UnknownExperimentError: there is none.
   """
   if name not in _EXPERIMENTS:
-    close = difflib.get_close_matches(name, _EXPERIMENTS, n=1)
-    hint = f'\nDid you mean {close[0]}?' if close else ''  # last: the list fills a screen
-    raise UnknownExperimentError(f'there is no experiment {name!r}; there are: {", ".join(names())}{hint}{_LIST}')
+    begun = [known for known in names() if name and known.startswith(name)][:_NEAREST]
+    close = difflib.get_close_matches(name.lower(), names(), n=_NEAREST, cutoff=0.5) or begun
+    hint = f' Did you mean {" or ".join(close)}?' if close else ''
+    raise UnknownExperimentError(f'there is no experiment {name[:60]!r}.{hint} {_LIST} names all {len(names())}.')
   return replace(_EXPERIMENTS[name](), name=name)
 
 

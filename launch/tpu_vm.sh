@@ -62,7 +62,10 @@ while [ $# -gt 0 ]; do
     -h | --help) usage; exit 0 ;;
     --) shift; training=("$@"); break ;;
     -*) fail "unknown option $1; --help names them (flags of bassnet_jax.main come after --)" ;;
-    *) [ -z "$action" ] || fail "two actions: $action and $1"; action=$1 ;;
+    *)
+      [ -z "$action" ] || fail "two actions, $action and $1; one is expected: run one after the other, and write what bassnet_jax.main is to get after --"
+      action=$1
+      ;;
   esac
   shift
 done
@@ -71,9 +74,9 @@ case $action in
   '') usage >&2; exit 2 ;;
   *) fail "unknown action $action; there are: create, install, start, logs, status, resume, fetch, stop, delete" ;;
 esac
-[ -n "$name" ] || fail '--name is missing'
-[ -n "$zone" ] || fail '--zone is missing'
-[ -z "${name//[a-z0-9-]/}" ] || fail "--name=$name: expected lower-case letters, digits and hyphens"
+[ -n "$name" ] || fail "--name is missing: give the name that the TPU VM has or is to get, for example --name=bass"
+[ -n "$zone" ] || fail "--zone is missing: give the zone that the TPU VM is in, for example --zone=us-west4-a; gcloud compute tpus locations list names all"
+[ -z "${name//[a-z0-9-]/}" ] || fail "--name=$name: expected lower-case letters, digits and hyphens; give another, for example --name=bass"
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 # Where things lie on the workers; the remote shell expands $HOME.

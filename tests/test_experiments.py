@@ -194,9 +194,21 @@ def test_sets_and_windows_differ_in_what_they_must(name):
       assert differing == ({'data.datasets'} if name != 'a1' else set()) | needed, 'sets differ in data alone, and a4 in what it needs'
 
 
-def test_unknown_names_list_the_known_ones():
-  with pytest.raises(experiments.UnknownExperimentError, match=r"'pr_windw64'; there are: .*a1_window64.*\nDid you mean pr_window64\?\n"):
-    experiments.get('pr_windw64')
+@pytest.mark.parametrize(
+  ('name', 'nearest'), [('pr_windw64', 'pr_window64'), ('PR_WINDOW64', 'pr_window64'), ('a1', 'a1_'), ('nothing like it', '')]
+)
+def test_unknown_names_say_the_nearest_and_how_to_list_all(name, nearest):
+  """Not a hundred names, among which none is found."""
+  with pytest.raises(experiments.UnknownExperimentError) as caught:
+    experiments.get(name)
+  hint = f' Did you mean {nearest}' if nearest else ''
+  message = str(caught.value)
+  assert message.startswith(f'there is no experiment {name!r}.{hint}') and ('Did you mean' in message) == bool(nearest)
+  assert f'python -m bassnet_jax.main --list names all {len(experiments.names())}' in message and len(message) < 300
+  assert '--list' in experiments.give_one() and len(experiments.give_one()) < 200
+
+
+def test_an_unknown_preset_lists_the_known_ones():
   with pytest.raises(experiments.UnknownExperimentError, match="preset 'tablet'; there are: full, laptop"):
     experiments.preset(experiments.get('pr_window64'), 'tablet')
 

@@ -18,6 +18,7 @@ from bassnet_jax.studio import requests
 from bassnet_jax.studio.limits import Limits, StudioError
 from data_pipeline import extraction, npz_file
 from data_pipeline import features as ft
+from data_pipeline.song import SkipSong
 from data_pipeline.sources import aam, slakh2100
 
 INPUTS = {
@@ -25,24 +26,40 @@ INPUTS = {
   'upload': 25,
   'midi': 30,
   'our_midi': 20,
+  'tempo_map': 30,
   'wad': 20,
   'moisesdb': 12,
   'medleydb': 12,
   'aam': 8,
+  'slakh2100': 6,
   'slakh2100_values': 8,
   'rhythm_game': 8,
   'trajectory': 40,
   'z': 40,
+  'generate_flags': 40,
   'set': 40,
+  'weights': 4,
+  'checkpoint': 4,
   'latent_density': 10,
   'features': 20,
   'summary': 20,
   'results': 10,
+  'results_pictures': 2,
   'studio_project': 15,
   'studio_http': 60,
   'studio_socket': 20,
 }
-"""Readers and how many inputs; those that take a second an input are fed by the command alone."""
+"""Readers and how many inputs; those that take half a second an input get few."""
+
+
+def test_no_reader_is_left_out():
+  assert set(INPUTS) == set(fuzz_targets.TARGETS)
+
+
+def test_every_flag_of_generate_is_fed():
+  from campaign import fuzz_generate
+
+  assert {'input', 'tempo_map', 'strings', 'quantize', 'soundfont', 'overwrite'} < set(fuzz_generate.names()) == set(fuzz_generate._SOUND)
 
 
 @pytest.mark.parametrize('name', INPUTS)
@@ -271,15 +288,57 @@ def test_summary_of_another_version_is_named(tmp_path, version, words):
   assert 'summary.json' in str(caught.value) and len(str(caught.value)) < 500
 
 
+ARFF = "@ATTRIBUTE 'Onset time in seconds' NUMERIC\n@ATTRIBUTE 'Onset events of Bass' STRING\n"
+
+
 def test_strange_cells_of_arff_tables(tmp_path):
   beats, onsets = tmp_path / '1_beatinfo.arff', tmp_path / '1_onsets.arff'
-  beats.write_text("@ATTRIBUTE 'Start time in seconds' NUMERIC\n0.0,1\n2.0 0,2\n")
+  beats.write_text("@ATTRIBUTE 'Start time in seconds' NUMERIC\n2.0,1\n0.5,2\n")  # as in the corpus's first release
   assert aam._beats(str(beats)) is None
-  head = "@ATTRIBUTE 'Onset time in seconds' NUMERIC\n@ATTRIBUTE 'Onset events of Bass' STRING\n"
-  onsets.write_text(head + f"0.0,'[+33,{'9' * 5000}]'\n0.5,'[]'\n")
+  onsets.write_text(ARFF + f"0.0,'[+33,{'9' * 5000}]'\n0.5,'[]'\n")
   assert aam._onset_columns(str(onsets))['Bass'].pitch.tolist() == [33]
-  onsets.write_text(head + "4.5-3,'[+33]'\n")
-  assert aam._onset_columns(str(onsets)) == {}
+
+
+@pytest.mark.parametrize(
+  'text, words',
+  [
+    ('', '0 lines with @ATTRIBUTE and 0 that begin with a time; an ARFF table is expected'),
+    ('\0' * 400, 'an ARFF table is expected'),
+    (ARFF, '2 lines with @ATTRIBUTE and 0 that begin'),
+    (ARFF + "4.5-3,'[+33]'\n", "line 3 begins with '4.5-3'; seconds are expected"),
+    (ARFF + f"{'9' * 400},'[+33]'\n", 'seconds are expected'),
+    (ARFF.replace('Onset events', 'Onxet events') + "0.0,'[+33]'\n", "no column is called 'Onset events of"),
+  ],
+)
+def test_damaged_arff_tables(tmp_path, text, words):
+  path = tmp_path / '1_onsets.arff'
+  path.write_text(text)
+  with pytest.raises(SkipSong, match=words) as caught:
+    aam._onset_columns(str(path))
+  assert str(caught.value).startswith(f'{path} is damaged: ') and 'Get it anew; or delete it' in str(caught.value)
+
+
+def test_damaged_notes_of_aam_are_told_by_the_build(tmp_path):
+  """They were taken for no notes; now the summary says which file is damaged, and without the file the song is taken as audio alone."""
+  import corpora_making
+  import midi_making
+
+  corpora_making.aam(tmp_path)
+  source = aam.Aam(str(tmp_path), shortest=1.0)
+  keys = {key.id: key for key in source.songs()}
+  midi, beats = tmp_path / 'midis' / '0002_DoubleBassPizz.mid', tmp_path / 'annotations' / '0001_beatinfo.arff'
+  midi.write_bytes(midi.read_bytes()[:-20])
+  beats.write_text('nothing')
+  for number, path in (('0001', beats), ('0002', midi)):
+    outcome = extraction.extract_song(source, keys[number], str(tmp_path))
+    assert outcome.skipped.startswith(f'{path} is damaged: ') and not outcome.entry
+  beats.unlink()
+  midi.unlink()
+  aam._index.cache_clear()
+  assert source.stems('0001').beats is None and source.stems('0002').notes is None
+  silent = tmp_path / 'midis' / '0002_GrandPiano.mid'
+  silent.write_bytes(midi_making.midi_bytes(bass=False, drums=False, beats=0))
+  assert source.stems('0002').mix_notes is None, 'an instrument that plays nothing is no damage'
 
 
 @pytest.mark.parametrize(

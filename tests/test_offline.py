@@ -38,8 +38,27 @@ def test_the_nightly_run_tests_lowest_and_newest_and_the_long_campaign():
   assert '--resolution lowest-direct' in printed and '--resolution highest' in printed
   assert printed.count('-m pytest') == 2 and printed.count('--no-deps tinysoundfont') == 3
   assert '-m tests.campaign kills --tries=100' in printed and '-m tests.campaign faults' in printed
+  assert '-m tests.campaign load \n' in printed and '-m tests.campaign load --users=4 --seconds=1 --sessions=200' in printed
   assert printed.index('tests.campaign faults') < printed.index('tests.campaign kills')
   assert '-m tests.campaign nightly' not in printed, 'it keeps the table; it is no part of the campaign'
+
+
+def test_pythons_are_found_on_the_path_and_among_pyenv_s(monkeypatch, tmp_path):
+  """pyenv's own programs on the path refuse where a version is not chosen."""
+  python = tmp_path / 'pyenv' / 'versions' / '3.19.2' / 'bin' / 'python3.19'
+  python.parent.mkdir(parents=True)
+  (tmp_path / 'bin').mkdir()
+  for path, code in ((python, 0), (tmp_path / 'bin' / 'python3.19', 127), (tmp_path / 'bin' / 'python3.20', 0)):
+    path.write_text(f'#!/bin/sh\nexit {code}\n')
+    path.chmod(0o755)
+  monkeypatch.setenv('PATH', str(tmp_path / 'bin'), prepend=os.pathsep)
+  monkeypatch.setenv('PYENV_ROOT', str(tmp_path / 'pyenv'))
+  printed = nightly('--dry_run', 'python3.19', 'python3.20', 'python3.18')
+  assert f'{python} -m venv' in printed and f'{tmp_path / "bin" / "python3.20"} -m venv' in printed
+  assert "== python3.18: not installed (neither on PATH nor among pyenv's versions), skipped" in printed
+  everything = [line.split()[1].rstrip(':') for line in nightly('--dry_run').splitlines() if line.startswith('== ')]
+  assert everything[:3] == ['lowest', 'lowest', 'newest'] and {'plain', 'python3.19', 'python3.20', 'campaign'} <= set(everything)
+  assert f'python3.{sys.version_info.minor}' not in everything or sys.version_info.minor in (12, 13), 'that is what newest tests'
 
 
 def test_an_unknown_stage_is_refused():

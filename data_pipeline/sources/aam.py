@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_pipeline.midi_file import read_piece
+from data_pipeline.midi_file import NoNotes, read_piece
 from data_pipeline.notes import DRUMS, Notes, merge
 from data_pipeline.song import SkipSong, SongKey
 from data_pipeline.song_keys import split_by_hash
@@ -33,7 +33,8 @@ class Aam(StemCorpus):
   """Songs by their number, wherever below a folder their files lie: the archives may be unpacked into one folder or one each.
 
   The bass is every instrument with Bass in its name (ElectricBass, DoubleBassPizz, ...; no bass drum, no bassoon), the mix every other;
-  NNNN_mix.flac is never read. Notes come from NNNN_<Instrument>.mid, else from NNNN_onsets.arff, beats from NNNN_beatinfo.arff.
+  NNNN_mix.flac is never read. Notes come from NNNN_<Instrument>.mid, else from NNNN_onsets.arff, beats from NNNN_beatinfo.arff. Where
+  one is missing the audio serves all the same; where one is damaged the song is skipped, so that the build's summary tells of it.
   """
 
   def places(self) -> dict[SongKey, str]:
@@ -53,7 +54,7 @@ class Aam(StemCorpus):
     return {SongKey(number, split_by_hash(number)): number for number in numbers}
 
   def stems(self, place: str) -> SongStems:
-    """Raises SkipSong: no bass, or nothing else."""
+    """Raises SkipSong: no bass, nothing else, or damaged notes or beats."""
     audio: dict[str, str] = {}
     other: dict[str, str] = {}
     for part, path in _index(self.folder).get(place, ()):
@@ -68,7 +69,8 @@ class Aam(StemCorpus):
       raise SkipSong(f'no bass stem: the instruments are {", ".join(instruments) or "not there, only a mix"}')
     if not mix:
       raise SkipSong(f'nothing but bass: {", ".join(instruments)}')
-    onsets = _onset_columns(other['onsets.arff']) if 'onsets.arff' in other else {}
+    by_midi = all(f'{name}.mid' in other for name in instruments)
+    onsets = _onset_columns(other['onsets.arff']) if 'onsets.arff' in other and not by_midi else {}
     notes, mix_notes = (
       _together([_midi_notes(other[f'{name}.mid'], name) if f'{name}.mid' in other else onsets.get(name) for name in names])
       for names in (bass, mix)
@@ -110,34 +112,50 @@ def _together(parts: list[Notes | None]) -> Notes | None:
   return None if any(part is None for part in parts) else merge(parts)
 
 
+def _damaged(path: str, found: str) -> SkipSong:
+  return SkipSong(f'{path} is damaged: {found}. Get it anew; or delete it, then the song is taken without what it says')
+
+
 def _midi_notes(path: str, instrument: str) -> Notes | None:
+  """Notes of an instrument, None where it plays none. Raises SkipSong: the file is damaged."""
   try:
     notes = read_piece(path).notes
-  except SkipSong:  # An instrument without notes, or a damaged file: the audio is there all the same.
+  except NoNotes:
     return None
+  except SkipSong as error:
+    raise _damaged(path, str(error)) from error
   return dataclasses.replace(notes, program=np.full(len(notes), _program(instrument)))
 
 
-def _rows(path: str) -> tuple[list[str], list[list[str]]]:
-  """Names of the columns and cells of the rows. Some of the files lack the line @DATA, so a row is what begins with a number."""
-  columns, rows = [], []
+def _rows(path: str) -> tuple[list[str], list[list[str]], list[float]]:
+  """Names of the columns, cells of the rows, and the rows' seconds. Some files lack the line @DATA, so a row is what begins with a number.
+
+  Raises:
+    SkipSong: there are no columns or no rows, or a row doesn't begin with a time.
+  """
+  columns, rows, times = [], [], []
   with open(path, encoding='utf-8', errors='replace') as file:
-    for line in file:
+    for number, line in enumerate(file, 1):
       if line[:10].upper() == '@ATTRIBUTE':
         quoted = re.search(r"'([^']*)'", line)
-        columns.append(quoted[1] if quoted else line.split()[1])
+        columns.append(quoted[1] if quoted else line[10:].strip().partition(' ')[0])
       elif line[:1].isdigit():
         rows.append([cell.strip(' \'"\n\r') for cell in re.split(r',(?![^\[]*\])', line)])
-  return columns, rows
+        times.append(_seconds(path, number, rows[-1][0]))
+  if not columns or not rows:
+    raise _damaged(path, f'{len(columns)} lines with @ATTRIBUTE and {len(rows)} that begin with a time; an ARFF table is expected')
+  return columns, rows, times
 
 
-def _times(rows: list[list[str]]) -> list[float] | None:
-  """Seconds of the rows, or None where one is no number."""
+def _seconds(path: str, number: int, cell: str) -> float:
+  """The time of a row. Raises SkipSong: it is no number."""
   try:
-    times = [float(row[0]) for row in rows]
+    seconds = float(cell)
   except ValueError:
-    return None
-  return times if all(map(math.isfinite, times)) else None
+    seconds = math.nan
+  if not math.isfinite(seconds):
+    raise _damaged(path, f'line {number} begins with {cell[:30]!r}; seconds are expected')
+  return seconds
 
 
 def _onset_columns(path: str) -> dict[str, Notes]:
@@ -145,11 +163,11 @@ def _onset_columns(path: str) -> dict[str, Notes]:
 
   A note ends at the first row that doesn't list it, or lists it as begun again: no earlier, for all that the file says. Files of the
   first release have no signs; there every listed pitch begins.
+
+  Raises:
+    SkipSong: the file is damaged.
   """
-  columns, rows = _rows(path)
-  times = _times(rows)
-  if times is None:
-    return {}  # as where the file is missing: the audio is there all the same
+  columns, rows, times = _rows(path)
   result = {}
   for index, column in enumerate(columns):
     if not column.startswith(_COLUMN):
@@ -164,13 +182,15 @@ def _onset_columns(path: str) -> dict[str, Notes]:
       for pitch in [pitch for pitch in sounding if pitch not in held]:
         notes.append((sounding.pop(pitch), time, pitch, 90, _program(name)))
       sounding |= {pitch: time for pitch in begun}
-    end = (times[-1] if times else 0.0) + 0.5
+    end = times[-1] + 0.5
     notes += [(onset, end, pitch, 90, _program(name)) for pitch, onset in sounding.items()]
     result[name] = Notes.from_rows([note for note in notes if note[1] > note[0]])
+  if not result:
+    raise _damaged(path, f"no column is called '{_COLUMN}...'; the first are {', '.join(name[:30] for name in columns[:4])}")
   return result
 
 
 def _beats(path: str) -> np.ndarray | None:
-  """[beats] seconds; None where they go backwards, as in some files of the first release."""
-  times = np.asarray(_times(_rows(path)[1]) or [])
+  """[beats] seconds; None where they go backwards, as in some files of the first release. Raises SkipSong: the file is damaged."""
+  times = np.asarray(_rows(path)[2])
   return times if len(times) > 1 and (np.diff(times) > 0).all() else None

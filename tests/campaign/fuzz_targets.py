@@ -15,7 +15,7 @@ import soundfile
 import yaml
 from hypothesis import strategies as st
 
-from . import fuzz_saved, mutations
+from . import fuzz_generate, fuzz_saved, mutations
 from .fuzzing import Reader, Target
 
 # --- Audio ------------------------------------------------------------------------------------------------------------
@@ -117,6 +117,30 @@ def _our_midi(folder: pathlib.Path) -> Reader:
     midi_export.read_notes(str(folder / 'bass.mid'))
 
   return Reader(mutations.damaged((seed, *midi_seeds())), read, (tempo.TempoError,), ('bass.mid',))
+
+
+def _tempo_map(folder: pathlib.Path) -> Reader:
+  """`--tempo_map`: what is taken must give times, beats and a MIDI file that says the same."""
+  from bassnet_jax import midi_export, tempo
+  from data_pipeline.notes import Notes
+
+  notes = Notes.from_rows([(0.5 * i, 0.5 * i + 0.4, 40 + i % 5, 90, 33) for i in range(8)])
+  seeds = []
+  for form in ({'beats': np.array([0.1, 0.6, 1.2, 1.7, 2.4, 2.9])}, {'bpm': 97.0}, {'bpm': 4.0}, {'beats': np.array([0.0, 30.0, 30.1])}):
+    midi_export.write(str(folder / 'seed.mid'), notes, **form)
+    seeds.append((folder / 'seed.mid').read_bytes())
+
+  def read(value: bytes) -> None:
+    (folder / 'tempo.mid').write_bytes(value)
+    found = tempo.read(str(folder / 'tempo.mid'))
+    times = np.linspace(0, 600, 50)
+    back = found.seconds_of(found.ticks_of(times))
+    if not np.allclose(back, times, atol=1e-6) or (np.diff(found.beats(600)) <= 0).any() or not np.isfinite(found.bpm(600)):
+      raise AssertionError('a tempo map whose times do not come back')
+    midi_export.write(str(folder / 'written.mid'), notes, tempo_map=found)
+    tempo.read(str(folder / 'written.mid'))
+
+  return Reader(mutations.damaged((*seeds, *midi_seeds())), read, (tempo.TempoError,), ('tempo.mid',))
 
 
 def wad(lumps: Sequence[tuple[bytes, bytes]]) -> bytes:
@@ -319,6 +343,7 @@ TARGETS = {
     Target('upload', _upload, 2.0),
     Target('midi', _midi, 2.0),
     Target('our_midi', _our_midi),
+    Target('tempo_map', _tempo_map),
     Target('wad', _wad),
     Target('slakh2100', _lazily(_slakh)),
     Target('slakh2100_values', _lazily(_slakh_values)),
@@ -328,6 +353,7 @@ TARGETS = {
     Target('rhythm_game', _lazily(_game)),
     Target('trajectory', _trajectory, 2.0),
     Target('z', _position),
+    Target('generate_flags', fuzz_generate.command_line, 0.7),
     Target('set', _set, 2.0),
     Target('weights', fuzz_saved.weights, 0.5),
     Target('checkpoint', fuzz_saved.workdir, 0.3),
