@@ -6,58 +6,27 @@ Every training figure comes from the same process: `bare` is the step on one bat
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 
-from absl import app, flags
+from absl import flags
 
-from bassnet_jax import memory, op_shares
+from bassnet_jax import memory, op_shares, timing
 from data_pipeline import commands, storage
-
-_EXPERIMENT = flags.DEFINE_string('experiment', 'pr_window64', 'Whose network, batch and data are measured.')
-_DATA_DIR = flags.DEFINE_string('data_dir', 'data', 'Folder of the datasets; what is missing is built there.')
-_MANUAL_DIR = flags.DEFINE_string('manual_dir', None, 'Your own corpus, for configurations that read one.')
-_SET = flags.DEFINE_multi_string('set', [], 'section.field=value, repeatedly.')
-_STEPS = flags.DEFINE_integer('steps', 30, 'Training steps a measurement.')
-_REPEATS = flags.DEFINE_integer('repeats', 5, 'Measurements; their median counts.')
-_PROFILE = flags.DEFINE_string('profile', None, 'Folder for a trace of a few training steps (xprof and TensorBoard show it).')
-_GROWTH = flags.DEFINE_bool('growth', False, 'Also how the step grows with batch and window, and decoding with the length of the song.')
-_TORCH = flags.DEFINE_bool('torch', True, 'Also the same network in PyTorch, where torch is installed.')
-_JSON = flags.DEFINE_string('json', None, 'Also write the figures to this file.')
 
 _SONG_SECONDS = 120.0
 _MATRIX = 2048  # rows and columns of the product whose rate the step's is compared with
 _TRACED_STEPS = 5
 _GROUPS_SHOWN = 20  # of the parts of a traced step, the largest
-
-
-def _median_seconds(work: Callable[[], object], repeats: int) -> float:
-  """Median time of `work`, after one call that isn't counted (compilation)."""
-  work()
-  times = []
-  for _ in range(repeats):
-    begin = time.perf_counter()
-    work()
-    times.append(time.perf_counter() - begin)
-  return sorted(times)[len(times) // 2]
-
-
-def _alternating_seconds(works: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-  """Median time of each, one after the other in every round, so that a machine's slow minutes fall on all of them."""
-  times: dict[str, list[float]] = {name: [] for name in works}
-  for work in works.values():
-    work()
-  for _ in range(repeats):
-    for name, work in works.items():
-      begin = time.perf_counter()
-      work()
-      times[name].append(time.perf_counter() - begin)
-  return {name: sorted(values)[len(values) // 2] for name, values in times.items()}
+_STUDIO_FLAGS = ('--seconds=60', '--drag_seconds=5')  # of `studio_benchmark`: a song of a minute is enough for the latency
 
 
 def matmul_rate(repeats: int) -> float:
@@ -67,7 +36,7 @@ def matmul_rate(repeats: int) -> float:
 
   left = jax.random.normal(jax.random.key(0), (_MATRIX, _MATRIX), jnp.float32)
   product = jax.jit(jnp.matmul)
-  return 2 * _MATRIX**3 / _median_seconds(lambda: jax.block_until_ready(product(left, left)), repeats)
+  return 2 * _MATRIX**3 / timing.median_seconds(lambda: jax.block_until_ready(product(left, left)), repeats)
 
 
 def startup_seconds() -> float:
@@ -78,27 +47,112 @@ def startup_seconds() -> float:
   return time.perf_counter() - begin
 
 
-def measure_torch(ours: Callable, params, experiment, statistics, batch, steps: int, repeats: int) -> dict[str, float]:
-  """Windows/s of the PyTorch twin on one batch kept in memory, eager and compiled, and how many times as fast `ours` is in the same rounds.
+class LeftOutError(RuntimeError):
+  """A figure can't be had here; the message says why."""
+
+
+def studio_latency() -> dict[str, float]:
+  """Milliseconds from a move of the dot to sound, of the model that comes with the package, in a real browser.
+
+  In a process of its own, before this one takes the accelerator's memory.
+
+  Raises:
+    LeftOutError: there is no browser, or the studio can't be measured.
+  """
+  if shutil.which('chromium') is None:
+    raise LeftOutError('no Chromium (apt-get install chromium)')
+  with tempfile.TemporaryDirectory() as folder:
+    path = os.path.join(folder, 'studio.json')
+    command = [sys.executable, '-m', 'bassnet_jax.studio_benchmark', f'--json={path}', *_STUDIO_FLAGS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # exit code 1: measured, and an aim is missed
+    if not os.path.exists(path):
+      said = [line for line in done.stderr.splitlines() if line.strip()]
+      raise LeftOutError(next((line for line in said if line.startswith('error: ')), said[-1] if said else 'it says nothing'))
+    with open(path) as file:
+      found = json.load(file)
+  return {f'studio.move_to_sound_ms.{name}': found[f'studio.move_to_sound.{name}_ms'] for name in ('p50', 'p95')}
+
+
+def drawing_seconds(feed, steps: int, repeats: int) -> float:
+  """Seconds in which the resident input draws the batches of at least `steps` steps by itself, for each step.
 
   Args:
-    ours: does `steps` steps.
+    feed: a `train.ResidentFeed`.
+  """
+  import jax
+  import jax.numpy as jnp
+
+  count = feed.steps_per_call
+  calls = -(-steps // count)
+
+  @jax.jit
+  def draw(stored, step: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def one(step: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
+      batch = feed.draw(stored, step)
+      return step + 1, sum(jnp.sum(leaf, dtype=jnp.float32) for leaf in jax.tree.leaves(batch))  # every number is read
+
+    return one(step, None) if count == 1 else jax.lax.scan(one, step, length=count)
+
+  def work() -> None:
+    step = jnp.zeros((), jnp.int32)
+    for _ in range(calls):
+      step, sums = draw(feed.stored, step)
+    jax.block_until_ready(sums)
+
+  return timing.median_seconds(work, repeats) / (calls * count)
+
+
+def measure_torch(
+  ours: dict[str, Callable[[], int]], params, experiment, statistics, batch, steps: int, repeats: int
+) -> tuple[dict[str, float | str], dict[str, str]]:
+  """The PyTorch twin on one batch kept in memory, eager and compiled, on the device and in the precision of JAX.
+
+  Args:
+    ours: 'bare' and 'resident', as of `timing.steps_per_second`; they take turns with the twin.
 
   Returns:
-    nothing where torch is not installed.
+    windows/s, and how many times as fast `ours` are in the same rounds; and what is left out, with the reason.
   """
+  import jax
+
+  from bassnet_jax import hardware
+
   try:
     from bassnet_jax import benchmark_torch
-  except ModuleNotFoundError as error:
-    print(f'the PyTorch twin is left out: {error}', flush=True)
-    return {}
-  works = {'ours': ours}
-  for name, compiled in (('torch', False), ('torch_compiled', True)):
-    step = benchmark_torch.make_step(params, experiment, statistics, batch, compiled, os.cpu_count() or 1)
-    works[name] = lambda step=step: [step() for _ in range(steps)]
-  seconds = _alternating_seconds(works, repeats)
-  figures = {f'train.{name}.windows_per_second': steps * experiment.data.batch_size / seconds[name] for name in works if name != 'ours'}
-  return figures | {f'train.times_{name}': seconds[name] / seconds['ours'] for name in works if name != 'ours'}
+
+    device = benchmark_torch.device_of(jax.default_backend())
+    benchmark_torch.use_precision(hardware.products())
+    threads = os.cpu_count() or 1
+
+    def twin(compiled: bool) -> Callable[[], int]:
+      step = benchmark_torch.make_step(params, experiment, statistics, batch, compiled, threads, device)
+
+      def work() -> int:
+        for _ in range(steps):
+          step()
+        benchmark_torch.wait(device)
+        return steps
+
+      return work
+
+    works, left_out = {'torch': twin(False), 'torch_compiled': twin(True)}, {}
+  except (ModuleNotFoundError, ValueError) as error:
+    return {}, {'train.torch': str(error)}
+  try:
+    works['torch_compiled']()
+  except RuntimeError as error:  # no C compiler, for example
+    del works['torch_compiled']
+    left_out['train.torch_compiled'] = str(error).strip().splitlines()[0][:200]
+  rates = timing.steps_per_second(ours | works, repeats)
+  figures: dict[str, float | str] = {
+    'train.torch.device': benchmark_torch.name_of(device, threads),
+    'train.torch.precision': hardware.precision(experiment.model.dtype),
+  }
+  for name in works:
+    figures[f'train.{name}.windows_per_second'] = rates[name] * experiment.data.batch_size
+    figures[f'train.times_{name}'] = rates['bare'] / rates[name]
+    figures[f'train.resident.times_{name}'] = rates['resident'] / rates[name]
+  return figures, left_out
 
 
 def measure_growth(experiment, statistics, steps: int, repeats: int) -> dict[str, float]:
@@ -136,7 +190,7 @@ def measure_growth(experiment, statistics, steps: int, repeats: int) -> dict[str
         state['now'], _ = step(state['now'], placed)
       jax.block_until_ready(state['now'])
 
-    figures[f'growth.batch{size}_window{window}.windows_per_second'] = steps * size / _median_seconds(work, repeats)
+    figures[f'growth.batch{size}_window{window}.windows_per_second'] = steps * size / timing.median_seconds(work, repeats)
   return figures
 
 
@@ -149,19 +203,42 @@ def _bare_step(experiment, statistics, optimizer) -> Callable:
   return jax.jit(lambda state, batch: train.train_step(state, batch, seed_key, experiment, statistics, optimizer), donate_argnums=0)
 
 
-def measure(experiment, corpus, steps: int, repeats: int, profile: str | None, growth: bool, with_torch: bool) -> dict[str, float]:
-  """All figures, by their public keys."""
+def _search_step(experiment, statistics, optimizer) -> Callable:
+  """(state, batch, whether z is searched for) -> (state, terms): the step of a run that searches at its beginning."""
+  import jax
+
+  from bassnet_jax import train
+
+  seed_key = jax.random.key(1)
+
+  def step(state, batch, searching):
+    return train.train_step(state, batch, seed_key, experiment, statistics, optimizer, searching)
+
+  return jax.jit(step, donate_argnums=0)
+
+
+def measure(
+  experiment, corpus, steps: int, repeats: int, profile: str | None, growth: bool, with_torch: bool, with_studio: bool
+) -> tuple[dict[str, float | str], dict[str, str]]:
+  """All figures, by their public keys; and what is left out, with the reason."""
   import jax
   import numpy as np
 
+  from bassnet_jax import hardware, latent_search, train, trained
   from bassnet_jax import model as networks
-  from bassnet_jax import train, trained
   from bassnet_jax.batch import Batch
   from data_pipeline import features as ft
   from data_pipeline import front_end
 
-  figures: dict[str, float] = {'startup_seconds': startup_seconds()}
-  windows = steps * experiment.data.batch_size
+  figures: dict[str, float | str] = {'startup_seconds': startup_seconds()}
+  left_out: dict[str, str] = {}
+  try:
+    if not with_studio:
+      raise LeftOutError('--nostudio')
+    figures |= studio_latency()
+  except LeftOutError as error:
+    left_out['studio.move_to_sound_ms'] = str(error)
+  size = experiment.data.batch_size
   optimizer = train.make_optimizer(experiment, 1000)
   seed_key, mesh = jax.random.key(1), train.make_mesh()
 
@@ -170,28 +247,36 @@ def measure(experiment, corpus, steps: int, repeats: int, profile: str | None, g
 
   tfdata = train.TfDataFeed(experiment, corpus, 0, step, mesh)
   next(tfdata.iterator)
-  figures['input.windows_per_second'] = windows / _median_seconds(lambda: [next(tfdata.iterator) for _ in range(steps)], repeats)
+  figures['input.windows_per_second'] = steps * size / timing.median_seconds(lambda: [next(tfdata.iterator) for _ in range(steps)], repeats)
 
   batch = jax.device_put(Batch(**next(tfdata.iterator)))
   one = _bare_step(experiment, corpus.statistics, optimizer)
   states = {'state': jax.jit(lambda: train.init_state(experiment, 0, optimizer))()}
 
-  def run(advance: Callable) -> None:
-    state = states['state']
-    done = 0
-    while done < steps:
-      state, count = advance(state)
-      done += count
-    states['state'] = jax.block_until_ready(state)
+  def running(advance: Callable, steps_per_call: int = 1) -> Callable[[], int]:
+    """Does `steps` steps or, in whole calls, a few more, and says how many."""
 
-  def bare() -> None:
-    run(lambda state: (one(state, batch)[0], 1))
+    def work() -> int:
+      state, done = states['state'], 0
+      while done < steps:
+        state, done = advance(state)[0], done + steps_per_call
+      states['state'] = jax.block_until_ready(state)
+      return done
 
-  figures['train.bare.windows_per_second'] = windows / _median_seconds(bare, repeats)
+    return work
+
+  def rate(work: Callable[[], int]) -> float:
+    return size * timing.steps_per_second({'one': work}, repeats)['one']
+
+  bare = running(lambda state: one(state, batch))
+  cpu = jax.default_backend() == 'cpu'
+  figures['train.bare.device'] = hardware.describe() if cpu else jax.devices()[0].device_kind
+  figures['train.bare.precision'] = hardware.precision(experiment.model.dtype)
+  bare_rate = figures['train.bare.windows_per_second'] = rate(bare)
   compiled = one.lower(states['state'], batch).compile()
   flops = compiled.cost_analysis()['flops']
   figures['train.gflop_per_step'] = flops / 1e9
-  figures['train.gflop_per_second'] = flops / 1e9 * figures['train.bare.windows_per_second'] / experiment.data.batch_size
+  figures['train.gflop_per_second'] = flops / 1e9 * bare_rate / size
   figures['matmul.gflop_per_second'] = matmul_rate(repeats) / 1e9
   figures['train.matmul_share'] = figures['train.gflop_per_second'] / figures['matmul.gflop_per_second']
   if profile:
@@ -199,43 +284,74 @@ def measure(experiment, corpus, steps: int, repeats: int, profile: str | None, g
     with jax.profiler.trace(os.path.abspath(profile)):
       for i in range(_TRACED_STEPS):
         with jax.profiler.StepTraceAnnotation('train', step_num=i):
-          run(lambda state: (one(state, batch)[0], steps))
+          states['state'] = jax.block_until_ready(one(states['state'], batch)[0])
     print(f'trace of {_TRACED_STEPS} training steps: {profile}', flush=True)
     spent = op_shares.milliseconds(profile, compiled.as_text(), _TRACED_STEPS)
     for group, value in list(spent.items())[:_GROUPS_SHOWN]:
       print(f'{100 * value / sum(spent.values()):5.1f} %{value:8.2f} ms  {group}', flush=True)
-  figures['train.tfdata.windows_per_second'] = windows / _median_seconds(lambda: run(lambda state: (tfdata(state, 1)[0], 1)), repeats)
+  if experiment.loss.search_candidates:
+    search, searching = _search_step(experiment, corpus.statistics, optimizer), jax.numpy.asarray(True)
+    found = figures['step.search_windows_per_second'] = rate(running(lambda state: search(state, batch, searching)))
+    share = latent_search.search_steps(experiment, 1000) / 1000
+    figures['step.whole_run_windows_per_second'] = 1 / (share / found + (1 - share) / bare_rate)
+  else:
+    left_out['step.search_windows_per_second'] = f'{experiment.name} does not search (loss.search_candidates=0)'
+  from_files = running(lambda state: tfdata(state, 1))
+  figures['train.tfdata.windows_per_second'] = rate(from_files)
   tfdata.wait, begin = 0.0, time.perf_counter()
-  run(lambda state: (tfdata(state, 1)[0], 1))
+  from_files()
   figures['train.data_wait'] = tfdata.wait / (time.perf_counter() - begin)
-  resident = train.ResidentFeed(experiment, corpus, 0, step, mesh)
-  figures['train.resident.windows_per_second'] = windows / _median_seconds(
-    lambda: run(lambda state: (resident(state, resident.steps_per_call)[0], resident.steps_per_call)), repeats
-  )
+  feed = train.ResidentFeed(experiment, corpus, 0, step, mesh)
+  resident = running(lambda state: feed(state, feed.steps_per_call), feed.steps_per_call)
+  resident_rate = figures['train.resident.windows_per_second'] = rate(resident)
+  # Nothing waits on the host; what the input costs is the drawing of a batch, inside the step.
+  figures['train.resident.data_wait'] = drawing_seconds(feed, steps, repeats) * resident_rate / size
+  figures['train.resident.steps_per_call'] = float(feed.steps_per_call)
 
   noise = np.random.default_rng(0).normal(0, 0.1, int(_SONG_SECONDS * ft.SAMPLE_RATE)).astype(np.float32)
-  figures['cqt.times_realtime'] = _SONG_SECONDS / _median_seconds(lambda: front_end.analyse(noise), repeats)
+  figures['cqt.times_realtime'] = _SONG_SECONDS / timing.median_seconds(lambda: front_end.analyse(noise), repeats)
   params = jax.device_get(states['state'].params)
   model = trained.TrainedModel(params, train.describe(experiment, corpus, 0, 1000), 0)
   mix = front_end.analyse(noise).mix
   code = model.encode_mix(mix)
-  figures['encode.times_realtime'] = _SONG_SECONDS / _median_seconds(lambda: model.encode_mix(mix), repeats)
-  figures['decode.times_realtime'] = _SONG_SECONDS / _median_seconds(lambda: model.decode(code, np.zeros(2)), repeats)
+  figures['encode.times_realtime'] = _SONG_SECONDS / timing.median_seconds(lambda: model.encode_mix(mix), repeats)
+  figures['decode.times_realtime'] = _SONG_SECONDS / timing.median_seconds(lambda: model.decode(code, np.zeros(2)), repeats)
   if growth:
     for minutes in (1, 4, 10):
       long = np.resize(mix, (int(60 * minutes * ft.FRAME_RATE), mix.shape[1]))
       work = lambda long=long: model.decode(model.encode_mix(long), np.zeros(2))  # noqa: E731
-      figures[f'growth.song{minutes}min.times_realtime'] = 60 * minutes / _median_seconds(work, repeats)
-  figures['generate.times_realtime'] = _SONG_SECONDS / _median_seconds(lambda: _generate(model, noise), repeats)
+      figures[f'growth.song{minutes}min.times_realtime'] = 60 * minutes / timing.median_seconds(work, repeats)
+  figures['generate.times_realtime'] = _SONG_SECONDS / timing.median_seconds(lambda: _generate(model, noise), repeats)
   figures['parameters'] = float(sum(leaf.size for leaf in jax.tree.leaves(params)))
   figures['context_frames'] = float(networks.context_frames(experiment.model))
   figures['peak_memory_mib'] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+  device_peak = hardware.peak_memory_mib()
+  if device_peak is None:
+    left_out['device.peak_memory_mib'] = 'this device does not tell'
+  else:
+    figures['device.peak_memory_mib'] = device_peak
   if with_torch:
     host = Batch(**{field.name: np.asarray(getattr(batch, field.name)) for field in dataclasses.fields(batch)})
-    figures |= measure_torch(bare, params, experiment, corpus.statistics, host, steps, repeats)
+    ours = {'bare': bare, 'resident': resident}
+    found, missing = measure_torch(ours, params, experiment, corpus.statistics, host, steps, repeats)
+    figures, left_out = figures | found, left_out | missing
+  else:
+    left_out['train.torch'] = '--notorch'
   if growth:
     figures |= measure_growth(experiment, corpus.statistics, max(steps // 3, 1), repeats)
-  return figures
+  return figures, left_out
+
+
+def table(figures: dict[str, float | str], left_out: dict[str, str]) -> str:
+  """The figures as lines: name, value, and how it compares with the bare step."""
+  bare, lines = figures['train.bare.windows_per_second'], []
+  for name, value in figures.items():
+    if isinstance(value, str):
+      lines.append(f'{name:<48}{value}')
+      continue
+    ratio = f'{value / bare:8.2f} x bare' if name.endswith('windows_per_second') else ''
+    lines.append(f'{name:<48}{value:>12.2f}{ratio}')
+  return '\n'.join([*lines, *(f'{name:<48}left out: {reason}' for name, reason in left_out.items())])
 
 
 def _generate(model, audio) -> None:
@@ -249,27 +365,43 @@ def _generate(model, audio) -> None:
     generate(model, path, output=os.path.join(folder, 'out'))
 
 
-@commands.plain_errors()
-def main(arguments: list[str]) -> None:
-  commands.only_flags(arguments[1:], None, 'set')
+def _define_flags(define: commands.Define) -> None:
+  define(flags.DEFINE_string, 'experiment', 'pr_window64', 'whose network, batch and data are measured')
+  define(flags.DEFINE_string, 'data_dir', 'data', 'folder of the datasets; what is missing is built there')
+  define(flags.DEFINE_string, 'manual_dir', None, 'your own corpus, for configurations that read one')
+  define(flags.DEFINE_multi_string, 'set', [], 'section.field=value, repeatedly')
+  define(flags.DEFINE_integer, 'steps', 30, 'training steps a measurement', lower_bound=1)
+  define(flags.DEFINE_integer, 'repeats', 5, 'measurements; their median counts', lower_bound=1)
+  define(flags.DEFINE_string, 'profile', None, 'folder for a trace of a few training steps (xprof and TensorBoard show it)')
+  define(flags.DEFINE_bool, 'growth', False, 'also how the step grows with batch and window, and decoding with the length of the song')
+  define(flags.DEFINE_bool, 'torch', True, 'also the same network in PyTorch, where torch is installed')
+  define(flags.DEFINE_bool, 'studio', True, 'also how soon a move of the dot is heard, where Chromium and playwright are installed')
+  define(flags.DEFINE_string, 'json', None, 'also write the figures to this file')
+
+
+@commands.with_flags(_define_flags, bare='experiment')
+def main(defined: flags.FlagValues) -> int:
+  """Prints the figures."""
   memory.keep_freed()  # for the PyTorch twin too
-  import jax
 
   import experiments
   from bassnet_jax import config as configs
   from bassnet_jax.inputs import corpus as corpora
 
-  experiment = configs.override(experiments.get(_EXPERIMENT.value), _SET.value)
-  corpus = corpora.open_corpus(experiment.data, _DATA_DIR.value, _MANUAL_DIR.value, tfds_files=True)
-  figures = measure(experiment, corpus, _STEPS.value, _REPEATS.value, _PROFILE.value, _GROWTH.value, _TORCH.value)
-  print(f'{experiment.name}, batch {experiment.data.batch_size}, window {experiment.data.window}, {jax.devices()[0].device_kind}')
-  bare = figures['train.bare.windows_per_second']
-  for name, value in figures.items():
-    ratio = f'{value / bare:8.2f} x bare' if name.endswith('windows_per_second') else ''
-    print(f'{name:<48}{value:>12.2f}{ratio}')
-  if _JSON.value:
-    storage.write_json(_JSON.value, figures)
+  experiment = configs.override(experiments.get(defined.experiment), defined.set)
+  corpus = corpora.open_corpus(experiment.data, defined.data_dir, defined.manual_dir, tfds_files=True)
+  asked = (defined.steps, defined.repeats, defined.profile, defined.growth, defined.torch, defined.studio)
+  figures, left_out = measure(experiment, corpus, *asked)
+
+  from bassnet_jax import hardware
+
+  made = {'date': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'), 'hardware': hardware.describe()}
+  print(f'{experiment.name}, batch {experiment.data.batch_size}, window {experiment.data.window}, {made["hardware"]}, {made["date"]}')
+  print(table(figures, left_out))
+  if defined.json:
+    storage.write_json(defined.json, made | {'experiment': experiment.name} | figures | {'left_out': left_out})
+  return 0
 
 
 if __name__ == '__main__':
-  app.run(main)
+  sys.exit(main())

@@ -1,11 +1,13 @@
 """The same network, loss and training step in plain PyTorch, as the thing to beat; only the benchmark and its test import it.
 
 Temporal convolutions are matrix products over concatenated taps, with the channels last everywhere.
-All random numbers of a step come in as `Draws`, so that both implementations can be given the same.
+All random numbers of a step come in as `Draws`, so that both implementations can be given the same. The twin runs on the kind of device
+that JAX runs on, in the precision that JAX computes in, or not at all.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +24,10 @@ from bassnet_jax.config import DataConfig, Experiment
 from data_pipeline import features as ft
 
 _FIRST = ft.LOWEST_PITCH - ft.LOWEST_BIN_PITCH
+
+
+class UnavailableError(ValueError):
+  """The twin can't be compared with this run; the message says why."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,16 +49,17 @@ class Draws:
   start: Tensor
 
 
-def draw(data: DataConfig, generator: torch.Generator) -> Draws:
-  """As the compiled step of JAX draws them, from PyTorch's generator."""
+def draw(data: DataConfig, generator: torch.Generator, device: torch.device | str = 'cpu') -> Draws:
+  """As the compiled step of JAX draws them, from a generator of that device."""
   pairs, reach = data.batch_size // 2, data.transposition
-  shift = torch.randint(-reach, reach + 1, (pairs, 2), generator=generator)
+  of: dict[str, Any] = {'generator': generator, 'device': device}
+  shift = torch.randint(-reach, reach + 1, (pairs, 2), **of)
   return Draws(
     shift=shift if data.independent_transposition else shift[:, :1].expand(pairs, 2),
-    decibels=(2 * torch.rand((pairs, 2), generator=generator) - 1) * data.gain_db,
-    curves=torch.randn((pairs, 2, 4), generator=generator),
-    noise=torch.randn((2 * pairs, data.window, 2), generator=generator),
-    start=torch.randint(0, data.window, (2 * pairs,), generator=generator),
+    decibels=(2 * torch.rand((pairs, 2), **of) - 1) * data.gain_db,
+    curves=torch.randn((pairs, 2, 4), **of),
+    noise=torch.randn((2 * pairs, data.window, 2), **of),
+    start=torch.randint(0, data.window, (2 * pairs,), **of),
   )
 
 
@@ -61,14 +68,15 @@ class TorchBassNet(nn.Module):
 
   def __init__(self, params: Any, experiment: Experiment, statistics: Statistics):
     super().__init__()
-    cfg = experiment.model
-    if cfg.gating != 'product' or not cfg.variational or cfg.dtype != 'float32' or experiment.loss.exchange not in ('exchange', 'rolled'):
-      raise ValueError(
-        'the PyTorch twin is of the default network only: expected model.gating=product, model.variational=true, model.dtype=float32 and '
-        f'loss.exchange=exchange or rolled; found {cfg.gating}, {str(cfg.variational).lower()}, {cfg.dtype}, {experiment.loss.exchange}. '
-        'Leave the twin out with --notorch.'
+    cfg, loss = experiment.model, experiment.loss
+    if cfg.gating != 'product' or not cfg.variational or loss.exchange not in ('exchange', 'rolled') or loss.latent_l2 or loss.kl_lag:
+      raise UnavailableError(
+        'the PyTorch twin is of the default network only: expected model.gating=product, model.variational=true, loss.exchange=exchange or '
+        f'rolled, loss.latent_l2=0 and loss.kl_lag=0; found {cfg.gating}, {str(cfg.variational).lower()}, {loss.exchange}, '
+        f'{loss.latent_l2:g} and {loss.kl_lag:g}'
       )
     self.config, self.loss, self.data = cfg, experiment.loss, experiment.data
+    self.dtype = getattr(torch, cfg.dtype)
     self.linear = nn.ModuleDict()
     for path, leaf in jax.tree_util.tree_leaves_with_path(params['params']):
       names = [str(part.key) for part in path]
@@ -99,6 +107,11 @@ class TorchBassNet(nn.Module):
     inside = getattr(self, f'{name}_inside')
     return x.index_select(-1, getattr(self, f'{name}_index')).unflatten(-1, tuple(inside.shape)) * inside
 
+  def _exact(self, name: str, x: Tensor) -> Tensor:
+    """A layer that is computed in float32 always, as its `Dense` is."""
+    with _autocast(x, self.dtype, enabled=False):
+      return self.linear[name](x.float())
+
   def _convolve(self, x: Tensor, name: str, dilation: int) -> Tensor:
     length = x.shape[1] - 2 * dilation
     taps = [x[:, i * dilation : i * dilation + length] for i in range(3)]
@@ -111,7 +124,7 @@ class TorchBassNet(nn.Module):
   def encode_mix(self, mix: Tensor) -> tuple[Tensor, Tensor]:
     """Codes of pitch and frame, from the standardised mix."""
     cfg, at = self.config, 'mix_encoder'
-    frames = mix.shape[1] - 2 * networks.mix_reach(cfg)
+    mix, frames = mix.to(self.dtype), mix.shape[1] - 2 * networks.mix_reach(cfg)
     pitch = self._convolve(self._harmonics(_halve(mix), 'mix'), f'{at}/TemporalConvolution_0', 1)
     for i, dilation in enumerate(cfg.pitch_dilations):
       pitch = self._residual(pitch, f'{at}/ResidualBlock_{i}', dilation)
@@ -129,14 +142,14 @@ class TorchBassNet(nn.Module):
   def encode(self, code: tuple[Tensor, Tensor], bass: Tensor) -> tuple[Tensor, Tensor]:
     """mu and logvar, from a code and the standardised bass."""
     cfg, at = self.config, 'latent_encoder'
-    frames = code[1].shape[1]
+    bass, frames = bass.to(self.dtype), code[1].shape[1]
     pitch = self._harmonics(_halve(_crop(bass, frames + 4)), 'bass')
     pitch = self.linear[f'{at}/Dense_0'](functional.relu(self._convolve(pitch, f'{at}/TemporalConvolution_0', 1)))
     frame = self._convolve(bass, f'{at}/TemporalConvolution_1', 1)
     for i, dilation in enumerate(cfg.trunk_dilations):
       frame = self._residual(frame, f'{at}/ResidualBlock_{i}', dilation)
     frame = functional.relu(_crop(frame, frames))
-    bass_class = _fold(pitch).softmax(dim=2)
+    bass_class = _fold(pitch).float().softmax(dim=2).to(self.dtype)
     mix_class = _fold(code[0]).roll(-_FIRST, dims=2)
     rotated = torch.stack([mix_class.roll(-k, dims=2) for k in range(12)], dim=2)
     intervals = torch.einsum('btkpc,btpc->btkc', rotated, bass_class)
@@ -145,14 +158,14 @@ class TorchBassNet(nn.Module):
     for i, dilation in enumerate(cfg.latent_dilations, len(cfg.trunk_dilations)):
       hidden = self._residual(hidden, f'{at}/ResidualBlock_{i}', dilation)
     hidden = functional.relu(_crop(hidden, frames - 2 * networks.latent_reach(cfg)))
-    mu, logvar = self.linear[f'{at}/Dense_3'](hidden).chunk(2, dim=-1)
+    mu, logvar = self._exact(f'{at}/Dense_3', hidden).chunk(2, dim=-1)
     return mu, networks.LOGVAR_LIMIT * torch.tanh(logvar / networks.LOGVAR_LIMIT)
 
   def decode(self, code: tuple[Tensor, Tensor], z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Standardised bass CQT, pitch logits, onset logit and level, as `networks.Outputs`."""
     cfg, at = self.config, 'decoder'
     dense = lambda i, x: self.linear[f'{at}/Dense_{i}'](x)  # noqa: E731
-    style = functional.relu(dense(1, functional.relu(dense(0, z))))
+    style = functional.relu(dense(1, functional.relu(dense(0, z.to(self.dtype)))))
 
     def gated(x: Tensor, i: int) -> Tensor:
       gate = dense(i, style)
@@ -163,15 +176,15 @@ class TorchBassNet(nn.Module):
     layer = self.linear[f'{at}/Dense_2']
     kernel = layer.weight.t().unflatten(0, (12, -1))
     circulant = torch.stack([kernel.roll(p, dims=0) for p in range(12)], dim=2).flatten(0, 1).flatten(1)
-    harmony = (mix_class.flatten(2) @ circulant).unflatten(-1, (12, -1)) + layer.bias
+    harmony = (mix_class.flatten(2) @ circulant).unflatten(-1, (12, -1)) + layer.bias.to(self.dtype)
     harmony = harmony.repeat(1, 1, 4, 1)[:, :, : ft.PITCHES]
     padded = functional.pad(pitch_code, (0, 0, 0, _FIRST + 24 + ft.PITCHES - networks.MIX_SEMITONES))
     here = dense(3, torch.cat([padded[:, :, _FIRST + k : _FIRST + k + ft.PITCHES] for k in (0, 12, 24)], dim=-1))
     general = dense(4, _halve(frame_code))[:, :, None]
-    pitch = functional.relu(gated(harmony + here + general + self.register, 5))
+    pitch = functional.relu(gated(harmony + here + general + self.register.to(self.dtype), 5))
     pitch = functional.relu(gated(dense(6, pitch), 7))
-    logits = dense(8, pitch)[..., 0]
-    attention = logits.softmax(dim=-1)
+    logits = self._exact(f'{at}/Dense_8', pitch)[..., 0]
+    attention = logits.softmax(dim=-1).to(self.dtype)
     chosen = torch.einsum('btp,btpc->btc', attention, pitch)
     frame = gated(dense(9, torch.cat([frame_code, _double(chosen)], dim=-1)), 10)
     for i, dilation in enumerate(cfg.decoder_dilations):
@@ -180,9 +193,9 @@ class TorchBassNet(nn.Module):
     frame = functional.relu(_crop(frame, frames))
     attention, logits = _crop(_double(attention), frames), _crop(_double(logits), frames)
     last = 11 + len(cfg.decoder_dilations)
-    scalars = dense(last, frame)
+    scalars = self._exact(f'{at}/Dense_{last}', frame)
     spectrum = functional.relu(dense(last + 1, attention)) * dense(last + 2, frame)
-    cqt = dense(last + 3, torch.cat([spectrum, frame], dim=-1))
+    cqt = self._exact(f'{at}/Dense_{last + 3}', torch.cat([spectrum, frame], dim=-1))
     return cqt, torch.cat([logits, scalars[..., :1]], dim=-1), scalars[..., 1], torch.sigmoid(scalars[..., 2])
 
   def forward(self, mix: Tensor, bass: Tensor, pitch: Tensor, onset: Tensor, level: Tensor, valid: Tensor, draws: Draws) -> Tensor:
@@ -191,27 +204,30 @@ class TorchBassNet(nn.Module):
     mix, bass, pitch, onset, level, valid = (x.flatten(0, 1) for x in (mix, bass, pitch, onset.float(), level, valid.float()))
     window, cfg = pitch.shape[1], self.loss
     mix, bass = (mix - self.mix_mean) / self.mix_std, (bass - self.bass_mean) / self.bass_std
-    code = self.encode_mix(mix)
-    mu, logvar = (_crop(x, window) for x in self.encode(code, bass))
-    z = mu + torch.exp(logvar / 2) * draws.noise
-    reach = networks.decoder_reach(self.config)
-    if cfg.exchange == 'exchange':
-      z = z.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
-    index = (draws.start[:, None] + torch.arange(window + 2 * reach)) % window
-    z = z.gather(1, index[..., None].expand(-1, -1, z.shape[-1]))
-    cqt, logits, onset_logit, level_out = self.decode((_crop(code[0], z.shape[1] // 2), _crop(code[1], z.shape[1])), z)
+    with _autocast(mix, self.dtype):
+      code = self.encode_mix(mix)
+      mu, logvar = (_crop(x, window) for x in self.encode(code, bass))
+      z = mu + torch.exp(logvar / 2) * draws.noise
+      reach = networks.decoder_reach(self.config)
+      if cfg.exchange == 'exchange':
+        z = z.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
+      index = (draws.start[:, None] + torch.arange(window + 2 * reach, device=z.device)) % window
+      z = z.gather(1, index[..., None].expand(-1, -1, z.shape[-1]))
+      cqt, logits, onset_logit, level_out = self.decode((_crop(code[0], z.shape[1] // 2), _crop(code[1], z.shape[1])), z)
     labelled = valid * (pitch != ft.UNLABELLED)
     chosen = torch.where(labelled > 0, pitch, 0)
     likelihood = logits.log_softmax(dim=-1).gather(-1, chosen[..., None])[..., 0]
     beside = torch.maximum(functional.pad(onset, (1, 0))[:, :-1], functional.pad(onset, (0, 1))[:, 1:])
     wanted = torch.maximum(onset, 0.5 * beside)
     entropy = -(cfg.onset_positive * wanted * functional.logsigmoid(onset_logit) + (1 - wanted) * functional.logsigmoid(-onset_logit))
+    divergence = 0.5 * (mu.square() + logvar.exp() - 1 - logvar)
+    divergence = torch.stack([_mean(divergence[..., i], valid) for i in range(divergence.shape[-1])])
     total = (
       cfg.cqt * _mean((cqt - _crop(bass, window)).square().mean(dim=-1), valid)
       + cfg.pitch * _mean(-likelihood, labelled)
       + cfg.onset * _mean(entropy, valid)
       + cfg.level * _mean((level_out - level).abs(), valid)
-      + cfg.kl * _mean(0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(dim=-1), valid)
+      + cfg.kl * divergence.clamp(min=cfg.free_bits).sum()
     )
     if cfg.latent_smoothness:
       lag = cfg.smoothness_lag
@@ -242,6 +258,11 @@ class TorchBassNet(nn.Module):
     return mix, bass, pitch, level
 
 
+def _autocast(x: Tensor, dtype: torch.dtype, enabled: bool = True) -> contextlib.AbstractContextManager:
+  """Layers are computed in `dtype` on the device of x, or as they are; nothing, where that is float32 anyway."""
+  return contextlib.nullcontext() if dtype == torch.float32 else torch.autocast(x.device.type, dtype, enabled=enabled)
+
+
 def _crop(x: Tensor, frames: int) -> Tensor:
   start = (x.shape[1] - frames) // 2
   return x[:, start : start + frames]
@@ -264,7 +285,7 @@ def _mean(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def _move_bins(cqt: Tensor, bins: Tensor) -> Tensor:
-  index = torch.arange(cqt.shape[-1]) - bins[..., None]
+  index = torch.arange(cqt.shape[-1], device=cqt.device) - bins[..., None]
   inside = (index >= 0) & (index < cqt.shape[-1])
   index = index.clamp(0, cqt.shape[-1] - 1)[:, :, None].expand(cqt.shape)
   return cqt.gather(-1, index) * inside[:, :, None]
@@ -279,30 +300,74 @@ def tensors(batch: Batch) -> tuple[Tensor, ...]:
   return tuple(torch.from_numpy(np.array(getattr(batch, name))) for name in ('mix', 'bass', 'pitch', 'onset', 'level', 'valid'))
 
 
+def device_of(backend: str) -> torch.device:
+  """Where the twin runs beside JAX.
+
+  Args:
+    backend: of `jax.default_backend`.
+
+  Raises:
+    UnavailableError: PyTorch can't use such a device; on another one the two would not be comparable.
+  """
+  if backend == 'cpu':
+    return torch.device('cpu')
+  if backend == 'gpu' and torch.cuda.is_available():
+    return torch.device('cuda', torch.cuda.current_device())
+  raise UnavailableError(f'JAX runs on {backend}, where PyTorch {torch.__version__} finds no device')
+
+
+def name_of(device: torch.device, threads: int) -> str:
+  """In words: 'CPU, 2 threads', or the name of the GPU."""
+  if device.type == 'cpu':
+    return f'CPU, {threads} thread{"" if threads == 1 else "s"}'
+  return torch.cuda.get_device_name(device)
+
+
+def use_precision(products: str) -> None:
+  """Sets how float32 matrix products are computed on a GPU: 'tf32' or 'float32'."""
+  torch.set_float32_matmul_precision('high' if products == 'tf32' else 'highest')
+
+
+def wait(device: torch.device) -> None:
+  """Until the device has done what it was given: it works on while Python goes on."""
+  if device.type == 'cuda':
+    torch.cuda.synchronize(device)
+
+
 def make_step(
-  params: Any, experiment: Experiment, statistics: Statistics, batch: Batch, compiled: bool, threads: int
-) -> Callable[[], float]:
-  """A training step on one batch kept in memory: augmentation, loss, gradient, clipping, AdamW.
+  params: Any,
+  experiment: Experiment,
+  statistics: Statistics,
+  batch: Batch,
+  compiled: bool,
+  threads: int,
+  device: torch.device | str = 'cpu',
+) -> Callable[[], Tensor]:
+  """A training step on one batch kept in the device's memory: augmentation, loss, gradient, clipping, AdamW.
 
   Args:
     compiled: through torch.compile.
-    threads: of every operation.
+    threads: of every operation on a CPU.
+    device: of parameters, batch and random numbers.
 
   Returns:
-    what does a step and gives its loss.
+    what does a step and gives its loss, for which a GPU need not have been waited for; see `wait`.
   """
   torch.set_num_threads(threads)
-  network = TorchBassNet(params, experiment, statistics)
-  cfg, generator, fields = experiment.train, torch.Generator().manual_seed(0), tensors(batch)
-  optimizer = torch.optim.AdamW(network.parameters(), lr=cfg.learning_rate, weight_decay=cfg.weight_decay, foreach=True)
+  device = torch.device(device)
+  network = TorchBassNet(params, experiment, statistics).to(device)
+  cfg, generator = experiment.train, torch.Generator(device).manual_seed(0)
+  fields = tuple(field.to(device) for field in tensors(batch))
+  faster = {'fused': True} if device.type == 'cuda' else {'foreach': True}
+  optimizer = torch.optim.AdamW(network.parameters(), lr=cfg.learning_rate, weight_decay=cfg.weight_decay, **faster)
   loss = torch.compile(network) if compiled else network
 
-  def step() -> float:
+  def step() -> Tensor:
     optimizer.zero_grad(set_to_none=True)
-    total = loss(*fields, draw(experiment.data, generator))
+    total = loss(*fields, draw(experiment.data, generator, device))
     total.backward()
     nn.utils.clip_grad_norm_(network.parameters(), cfg.gradient_clip)
     optimizer.step()
-    return float(total.detach())
+    return total.detach()
 
   return step

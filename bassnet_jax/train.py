@@ -98,6 +98,11 @@ def train_step(
   return TrainState(state.step + 1, optax.apply_updates(state.params, updates), new_optimizer), terms
 
 
+def steps_of_call(step: int, steps_per_call: int, steps: int) -> int:
+  """Steps of the next call. Calls end at multiples of `steps_per_call`, wherever a run goes on: reports and checkpoints fall there."""
+  return min(steps_per_call - step % steps_per_call, steps - step)
+
+
 def make_mesh() -> jax.sharding.Mesh:
   """All devices in one axis, over which batches are split."""
   return jax.make_mesh((jax.device_count(),), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
@@ -162,35 +167,51 @@ class TfDataFeed:
 
 
 class ResidentFeed:
-  """Many steps a call, windows drawn on the device; there is no position to save but the step."""
+  """Many steps a call, windows drawn on the device; there is no position to save but the step.
+
+  Attributes:
+    stored: the features, on the devices.
+    draw: (stored, step) -> the batch of that step.
+  """
 
   iterator = None
   wait = 0.0
 
-  def __init__(self, experiment: Experiment, corpus: Corpus, seed: int, step: Callable, mesh: jax.sharding.Mesh):
+  def __init__(
+    self,
+    experiment: Experiment,
+    corpus: Corpus,
+    seed: int,
+    step: Callable,
+    mesh: jax.sharding.Mesh,
+    steps_per_call: int | None = None,
+    stored: resident.Resident | None = None,
+  ):
+    """`steps_per_call`: see `resident.steps_per_call`; `stored`: features that lie on every device already, in place of the corpus's."""
     data, context = experiment.data, networks.context_frames(experiment.model)
     resident.check(data, context)
     replicated = NamedSharding(mesh, PartitionSpec())
-    paths = corpus.paths('train', data.max_songs)
-    frames = corpus.song_frames('train', data.max_songs)
     draw = resident.draw
-    with distributed.progress_stream() as stream:
-      if resident_shards.is_needed(frames, data, mesh):
-        self._data = resident_shards.load(paths, frames, mesh, stream)
-        draw = functools.partial(resident_shards.draw, mesh=mesh)
-        distributed.say(f'the songs are spread over {mesh.size} devices')
-      else:
-        stored = resident.load(paths, stream, frames)
-        self._data = jax.tree.map(lambda values: jax.make_array_from_process_local_data(replicated, values, values.shape), stored)
-    # On a CPU a call costs nothing, and XLA runs the body of a loop on fewer threads than a step of its own.
-    cpu = jax.default_backend() == 'cpu'
-    self.steps_per_call = 1 if cpu else math.gcd(experiment.train.log_every, experiment.train.checkpoint_every)
+    if stored is None:
+      paths = corpus.paths('train', data.max_songs)
+      frames = corpus.song_frames('train', data.max_songs)
+      with distributed.progress_stream() as stream:
+        if resident_shards.is_needed(frames, data, mesh):
+          stored = resident_shards.load(paths, frames, mesh, stream)
+          draw = functools.partial(resident_shards.draw, mesh=mesh)
+          distributed.say(f'the songs are spread over {mesh.size} devices')
+        else:
+          read = resident.load(paths, stream, frames)
+          stored = jax.tree.map(lambda values: jax.make_array_from_process_local_data(replicated, values, values.shape), read)
+    self.stored = stored
+    self.steps_per_call = resident.steps_per_call(experiment.train, steps_per_call)
     draw_key = jax.random.fold_in(jax.random.key(seed), 1)
     pairs = NamedSharding(mesh, PartitionSpec('data'))
+    self.draw = lambda stored, step: draw(stored, jax.random.fold_in(draw_key, step), data, context)
 
     def steps(state: TrainState, stored: resident.Resident, count: int):
       def one(carry: TrainState, _):
-        batch = draw(stored, jax.random.fold_in(draw_key, carry.step), data, context)
+        batch = self.draw(stored, carry.step)
         return step(carry, jax.lax.with_sharding_constraint(batch, pairs))
 
       if count == 1:
@@ -201,7 +222,7 @@ class ResidentFeed:
     self._steps = jax.jit(steps, donate_argnums=0, out_shardings=(replicated, replicated), static_argnums=2)
 
   def __call__(self, state: TrainState, count: int) -> tuple[TrainState, losses.Terms]:
-    return self._steps(state, self._data, count)
+    return self._steps(state, self.stored, count)
 
 
 def train(
@@ -211,6 +232,8 @@ def train(
   seed: int,
   origin: fine_tuning.Origin | None = None,
   accept_changes: bool = False,
+  steps_per_call: int | None = None,
+  stored: resident.Resident | None = None,
 ) -> int:
   """Trains to the end, or goes on from the newest checkpoint in `workdir`.
 
@@ -220,6 +243,7 @@ def train(
   Args:
     origin: of a fine-tuning: the trained model that a new run begins from, whose statistics `corpus` has.
     accept_changes: go on though the checkpoints were made with other settings or data; the new ones hold from there on.
+    steps_per_call, stored: of the resident input, see `ResidentFeed`.
 
   Returns:
     the number of steps of the whole run.
@@ -254,7 +278,10 @@ def train(
     if latest is not None and latest >= steps:
       distributed.say(f'training is complete: {latest} steps in {checkpoints.directory}')
       return steps
-    feed = (ResidentFeed if experiment.data.backend == 'resident' else TfDataFeed)(experiment, corpus, seed, step_fn, mesh)
+    if experiment.data.backend == 'resident':
+      feed = ResidentFeed(experiment, corpus, seed, step_fn, mesh, steps_per_call, stored)
+    else:
+      feed = TfDataFeed(experiment, corpus, seed, step_fn, mesh)
     if latest is None:
       state, begun = make_state(), 0
       if origin is not None:
@@ -307,7 +334,7 @@ def _loop(experiment, feed, state, begun, steps, checkpoints, description, workd
         if stopping:
           checkpoints.wait()
           raise Interrupted(f'stopped at step {step} of {steps}; the state is saved. The same command goes on.')
-      taken = min(feed.steps_per_call, steps - step)
+      taken = steps_of_call(step, feed.steps_per_call, steps)
       state, terms = feed(state, taken)
       previous, step = step, step + taken
       if previous // cfg.log_every != step // cfg.log_every:

@@ -8,7 +8,6 @@ meant for accelerators that one small network doesn't fill; see docs/sweep.md.
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import sys
 import time
@@ -44,7 +43,15 @@ class Stepper:
     steps_per_call: as of `train.ResidentFeed`.
   """
 
-  def __init__(self, experiment: Experiment, corpus: Corpus, seeds: Sequence[int], stored: resident.Resident, steps: int):
+  def __init__(
+    self,
+    experiment: Experiment,
+    corpus: Corpus,
+    seeds: Sequence[int],
+    stored: resident.Resident,
+    steps: int,
+    steps_per_call: int | None = None,
+  ):
     data, context = experiment.data, networks.context_frames(experiment.model)
     resident.check(data, context)
     self._mesh = train.make_mesh()
@@ -58,8 +65,7 @@ class Stepper:
     self._optimizer = train.make_optimizer(experiment, steps)
     self._experiment = experiment
     self._seeds = jax.device_put(np.asarray(seeds), self.by_seed)
-    cpu = jax.default_backend() == 'cpu'
-    self.steps_per_call = 1 if cpu else math.gcd(experiment.train.log_every, experiment.train.checkpoint_every)
+    self.steps_per_call = resident.steps_per_call(experiment.train, steps_per_call)
 
     def one(state: TrainState, seed: jax.Array, stored: resident.Resident, searching: jax.Array | None) -> tuple[TrainState, Any]:
       """The keys are those of `train.train` and `train.ResidentFeed`: a seed is the same run, alone or among others."""
@@ -104,7 +110,13 @@ class Stepper:
     return self._take(state, self._seeds, self._stored, count)
 
 
-def train_seeds(experiment: Experiment, corpus: Corpus, workdirs: Mapping[int, str]) -> dict[int, str]:
+def train_seeds(
+  experiment: Experiment,
+  corpus: Corpus,
+  workdirs: Mapping[int, str],
+  steps_per_call: int | None = None,
+  stored: resident.Resident | None = None,
+) -> dict[int, str]:
   """Trains seeds to the end, or goes on from their newest checkpoints.
 
   Seeds go together from the newest step of which all have a checkpoint; those that have no step in common go one group after the other,
@@ -112,6 +124,7 @@ def train_seeds(experiment: Experiment, corpus: Corpus, workdirs: Mapping[int, s
 
   Args:
     workdirs: seed -> folder.
+    steps_per_call, stored: as of `train.ResidentFeed`.
 
   Returns:
     seed -> message, of those whose loss stopped being finite.
@@ -147,9 +160,9 @@ def train_seeds(experiment: Experiment, corpus: Corpus, workdirs: Mapping[int, s
         open_seeds.append(seed)
     if not open_seeds:
       return failed
-    stored = resident.load(corpus.paths('train', experiment.data.max_songs))
+    stored = resident.load(corpus.paths('train', experiment.data.max_songs)) if stored is None else stored
     for begun, seeds in groups({seed: checkpoints[seed].all_steps() for seed in open_seeds}):
-      stepper = Stepper(experiment, corpus, seeds, stored, steps)
+      stepper = Stepper(experiment, corpus, seeds, stored, steps, steps_per_call)
       if begun:
         print(f'seeds {", ".join(map(str, seeds))}: going on from step {begun} of {steps}', flush=True)
         state = stepper.stack([checkpoints[seed].restore(begun, stepper.abstract(), None) for seed in seeds])
@@ -228,7 +241,7 @@ class _Group:
             for seed in self._seeds:
               self._checkpoints[seed].wait()
             raise train.Interrupted(f'stopped at step {step} of {self._steps}; the states are saved. The same command goes on.')
-        taken = min(stepper.steps_per_call, self._steps - step)
+        taken = train.steps_of_call(step, stepper.steps_per_call, self._steps)
         state, terms = stepper(state, taken)
         previous, step = step, step + taken
         if previous // cfg.log_every != step // cfg.log_every:

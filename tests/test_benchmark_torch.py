@@ -19,11 +19,12 @@ def twin_of(experiment, params, statistics):
   return benchmark_torch.TorchBassNet(params, experiment, statistics)
 
 
-def make(**changes):
+def make(loss=None, dtype='float32', **changes):
   """(experiment, parameters, statistics, batch with frames beyond a song's end and frames without label)."""
   import dataclasses
 
-  experiment = tiny.experiment(data={'window': WINDOW, 'batch_size': 8} | changes, model={'decoder_dilations': (1, 2), 'hidden': 24})
+  model = {'decoder_dilations': (1, 2), 'hidden': 24, 'dtype': dtype}
+  experiment = tiny.experiment(data={'window': WINDOW, 'batch_size': 8} | changes, loss=loss, model=model)
   params = jax.jit(networks.init_params, static_argnums=(0, 1))(experiment.model, WINDOW, 3)
   rng = np.random.default_rng(5)
   params = jax.tree.map(lambda x: np.asarray(x + 0.05 * rng.normal(size=x.shape), np.float32), params)  # no bias is zero
@@ -87,12 +88,12 @@ def test_outputs_are_the_same():
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4, err_msg=name)
 
 
-@pytest.mark.parametrize('independent', [True, False])
-def test_loss_and_gradients_are_the_same(independent):
+@pytest.mark.parametrize(('independent', 'free_bits'), [(True, 0.0), (False, 1.0)])
+def test_loss_and_gradients_are_the_same(independent, free_bits):
   """Augmentation, noise and rolling included: the twin is given the very numbers that the key gives."""
   from bassnet_jax import benchmark_torch
 
-  experiment, params, statistics, batch = make(independent_transposition=independent)
+  experiment, params, statistics, batch = make(independent_transposition=independent, loss={'free_bits': free_bits})
   twin = twin_of(experiment, params, statistics)
   key = jax.random.key(7)
   (total, _), gradients = jax.jit(
@@ -116,9 +117,58 @@ def test_a_step_lowers_the_loss_and_other_networks_are_refused():
 
   experiment, params, statistics, batch = make()
   step = benchmark_torch.make_step(params, experiment, statistics, batch, compiled=False, threads=1)
-  first = np.mean([step() for _ in range(3)])
+  first = np.mean([float(step()) for _ in range(3)])
   for _ in range(20):
     last = step()
-  assert last < 0.9 * first
+  assert float(last) < 0.9 * first
   with pytest.raises(ValueError, match='default network only'):
     twin_of(dataclasses.replace(experiment, model=dataclasses.replace(experiment.model, gating='concatenation')), params, statistics)
+
+
+def test_bfloat16_is_computed_as_jax_computes_it():
+  """Close to JAX's in bfloat16, not float32's number, and parameters and gradients stay float32."""
+  from bassnet_jax import benchmark_torch
+
+  key, found = jax.random.key(7), {}
+  for dtype in ('float32', 'bfloat16'):
+    experiment, params, statistics, batch = make(dtype=dtype)
+    twin = twin_of(experiment, params, statistics)
+    total, _ = jax.jit(lambda p, e=experiment, b=batch, s=statistics: losses.loss(p, b, key, e, s))(params)
+    mine = twin(*benchmark_torch.tensors(batch), draws_of(key, experiment))
+    mine.backward()
+    assert mine.dtype == torch.float32 and {p.grad.dtype for p in twin.parameters()} == {torch.float32}
+    assert float(mine.detach()) == pytest.approx(float(total), rel=1e-4 if dtype == 'float32' else 1e-2)
+    with torch.autocast('cpu', torch.bfloat16, enabled=dtype == 'bfloat16'), torch.no_grad():
+      code = twin.encode_mix(torch.from_numpy(statistics.standardise_mix(batch.mix[:, 0])))
+    assert {x.dtype for x in code} == {getattr(torch, dtype)}
+    found[dtype] = float(mine.detach())
+  assert found['bfloat16'] != found['float32']
+
+
+def test_a_step_moves_everything_to_its_device(monkeypatch):
+  """On PyTorch's device without memory, which refuses a tensor of another: parameters, batch, random numbers, what is made on the way."""
+  from bassnet_jax import benchmark_torch
+
+  experiment, params, statistics, batch = make()
+  generator = torch.Generator
+  monkeypatch.setattr(torch, 'Generator', lambda device: generator())  # that device has none
+  step = benchmark_torch.make_step(params, experiment, statistics, batch, compiled=False, threads=1, device='meta')
+  assert step().device.type == 'meta'
+
+
+def test_the_twin_runs_where_jax_runs_or_not_at_all(monkeypatch):
+  from bassnet_jax import benchmark_torch
+
+  assert benchmark_torch.device_of('cpu').type == 'cpu'
+  monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+  for backend in ('gpu', 'tpu'):
+    with pytest.raises(benchmark_torch.UnavailableError, match=f'JAX runs on {backend}, where PyTorch .* finds no device'):
+      benchmark_torch.device_of(backend)
+  monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+  monkeypatch.setattr(torch.cuda, 'current_device', lambda: 0)
+  assert benchmark_torch.device_of('gpu') == torch.device('cuda', 0)
+  waited = []
+  monkeypatch.setattr(torch.cuda, 'synchronize', waited.append)
+  benchmark_torch.wait(torch.device('cpu'))
+  benchmark_torch.wait(torch.device('cuda', 0))
+  assert waited == [torch.device('cuda', 0)]

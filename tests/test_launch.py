@@ -1,10 +1,13 @@
 """Launching: every command is right as it is printed, and the task files are what SkyPilot reads."""
 
+import importlib.util
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -101,8 +104,9 @@ def test_other_actions_name_the_slice(action):
 @pytest.mark.parametrize(
   ('arguments', 'message'),
   [
-    (('create', '--zone=a'), '--name is missing'),
-    (('create', '--name=a'), '--zone is missing'),
+    (('create', '--zone=a'), '--name is missing: give the name .* for example --name=bass'),
+    (('create', '--name=a'), '--zone is missing: give the zone .* for example --zone=us-west4-a'),
+    (('create', 'install', *PLACE), 'two actions, create and install; one is expected: run one after the other'),
     (('create', '--name=a', '--zone=b', '--sport'), 'unknown option --sport'),
     (('begin', *PLACE), 'unknown action begin'),
     (('start', *PLACE), 'start needs flags'),
@@ -110,7 +114,7 @@ def test_other_actions_name_the_slice(action):
   ],
 )
 def test_mistakes_are_named(arguments, message):
-  assert message in script('tpu_vm.sh', *arguments, code=2)
+  assert re.search(message, script('tpu_vm.sh', *arguments, code=2))
 
 
 def test_local_starts_as_many_processes_with_one_address():
@@ -147,9 +151,43 @@ def test_the_task_s_shell_is_sound(name):
 
 
 @pytest.mark.parametrize('name', TASKS)
-def test_skypilot_reads_the_task(name):
+def test_the_task_s_hosts_share_data_and_checkpoints(name):
+  """Process 0 builds the data, and all read them: a host's own disk will not do."""
+  yaml = pytest.importorskip('yaml')
+  with open(os.path.join(LAUNCH, name)) as file:
+    task = yaml.safe_load(file)
+  assert '--coordinator_address' in task['run'], 'several hosts'
+  shared = tuple(f'{mount}/' for mount, where in task['file_mounts'].items() if where['mode'] == 'MOUNT')
+  places = dict(re.findall(r'--(workdir|data_dir)="?([^" ]+)', task['run']))
+  assert set(places) == {'workdir', 'data_dir'} and all(place.startswith(shared) for place in places.values()), places
+
+
+def python_of_skypilot() -> str | None:
+  """The interpreter that has it: this one, or that of the command `sky`, which `uv tool install skypilot` or pipx put beside everything."""
+  if importlib.util.find_spec('sky') is not None:
+    return sys.executable
+  command = shutil.which('sky')
+  if command is None:
+    return None
+  with open(command) as file:
+    return file.readline().removeprefix('#!').strip()
+
+
+@pytest.mark.parametrize('name', TASKS)
+def test_skypilot_reads_the_task(name, tmp_path):
   """With SkyPilot's own parser, where it is installed; it pins much, so that it is no dependency of the tests."""
-  sky = pytest.importorskip('sky', reason='skypilot is not installed (pip install skypilot, in an environment of its own)')
-  task = sky.Task.from_yaml(os.path.join(LAUNCH, name))
-  assert task.name.startswith('bassnet-jax') and 'bassnet_jax.main' in task.run
-  assert next(iter(task.resources)).accelerators
+  python = python_of_skypilot()
+  if python is None:
+    pytest.skip('skypilot is not installed (uv tool install skypilot)')
+  program = """
+import json, sys, sky
+task = sky.Task.from_yaml(sys.argv[1])
+print(json.dumps([task.name, task.run, [str(found.accelerators) for found in task.resources], list(task.storage_mounts)]))
+"""
+  environment = os.environ | {'HOME': str(tmp_path)}  # where it keeps its notes
+  command = [python, '-c', program, os.path.join(LAUNCH, name)]
+  done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=300)
+  assert done.returncode == 0, done.stderr[-3000:]
+  title, run, accelerators, mounts = json.loads(done.stdout.splitlines()[-1])
+  assert title.startswith('bassnet-jax') and 'bassnet_jax.main' in run and mounts == ['/runs']
+  assert accelerators and all(accelerators)

@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from bassnet_jax import train, train_seeds
-from bassnet_jax.config import ConfigError, DataConfig
+from bassnet_jax.config import ConfigError, DataConfig, TrainConfig
 from bassnet_jax.inputs import corpus as corpora
 from bassnet_jax.inputs import resident, resident_shards
 from data_pipeline import extraction
@@ -65,6 +65,17 @@ def test_windows_that_cannot_be_cut_are_refused_before_anything_is_compiled(coor
     train.ResidentFeed(experiment, corpus, 0, lambda *_: None, train.make_mesh())
   with pytest.raises(ConfigError, match='expected an even window'):
     train_seeds.Stepper(experiment, corpus, [0], None, 8)
+
+
+def test_calls_are_of_many_steps_on_an_accelerator_and_end_where_reports_do(monkeypatch):
+  config = TrainConfig(log_every=50, checkpoint_every=1000)
+  assert resident.steps_per_call(config) == 1 and resident.steps_per_call(config, 25) == 25
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+  assert resident.steps_per_call(config) == 50
+  for wrong in (0, 20):
+    with pytest.raises(ConfigError, match=f'{wrong} steps a call: expected a divisor of train.log_every=50'):
+      resident.steps_per_call(config, wrong)
+  assert [train.steps_of_call(step, 50, 120) for step in (0, 3, 50, 100, 119)] == [50, 47, 50, 20, 1]
 
 
 def test_gaps_are_silent(data):
@@ -161,7 +172,7 @@ def test_shards_are_filled_evenly_and_hold_every_song_apart():
 def test_songs_are_spread_where_one_device_has_no_room(monkeypatch, placement, room, expected):
   """80 songs of 10 minutes are 2.6 GB of features."""
   mesh = jax.sharding.Mesh(np.asarray(jax.devices()), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
-  monkeypatch.setattr(resident_shards, '_room', lambda mesh: room)
+  monkeypatch.setattr(resident_shards, 'device_room', lambda mesh: room)
   frames, config = [48_000] * 80, dataclasses.replace(CONFIG, resident_placement=placement)
   if expected is not None:
     assert resident_shards.is_needed(frames, config, mesh) == expected

@@ -1,5 +1,6 @@
 """Several seeds in one compiled step: each is the run that it would be alone, through interruptions and a neighbour that diverges."""
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -134,3 +135,51 @@ def test_which_seeds_go_together():
   assert train_seeds.groups({0: [4, 6], 1: [6, 7]}) == [(6, [0, 1])]
   # A kill between two saves, or a seed that was begun alone: nobody goes back.
   assert train_seeds.groups({0: [4], 1: [], 2: [4]}) == [(0, [1]), (4, [0, 2])]
+
+
+class Counting(test_train.Stopping):
+  """Keeps how many steps every call made."""
+
+  calls: list[int] = []
+
+  def update(self, count: int = 1, note: str = '') -> None:
+    self.calls.append(count)
+    super().update(count, note)
+
+
+@pytest.fixture(scope='module')
+def searching(corpus, tmp_path_factory):
+  """(experiment, workdir) of one seed, step by step; it stops searching after three steps, within a call of two."""
+  experiment = configs.replace(tiny_experiment(), loss={'search_candidates': 3, 'search_share': 0.4})
+  workdir = str(tmp_path_factory.mktemp('step_by_step'))
+  train.train(experiment, corpus, workdir, 0)
+  return experiment, workdir
+
+
+@pytest.mark.parametrize('several', [False, True], ids=['alone', 'seeds'])
+def test_many_steps_a_call_are_as_many_single_steps(corpus, searching, tmp_path, monkeypatch, several):
+  """What an accelerator runs, through two stops: logs, checkpoints and stops fall on the same steps as those of single steps."""
+  experiment, expected = searching
+  workdirs = folders(tmp_path, (0, 1) if several else (0,))
+
+  def start(steps_per_call: int, stop_at: int) -> list[int]:
+    """Steps of every call."""
+    calls: list[int] = []
+    progress = type('CountingHere', (Counting,), {'after': stop_at, 'calls': calls})
+    monkeypatch.setattr(train_seeds if several else train, 'Progress', progress)
+    with pytest.raises(train.Interrupted, match=f'stopped at step {stop_at} of 8') if stop_at else contextlib.nullcontext():
+      if several:
+        assert train_seeds.train_seeds(experiment, corpus, workdirs, steps_per_call) == {}
+      else:
+        train.train(experiment, corpus, workdirs[0], 0, steps_per_call=steps_per_call)
+    return calls
+
+  assert start(1, 1) == [1]
+  assert start(2, 6) == [1, 2, 2], 'the first call ends where the others do, the second stops searching within'
+  assert start(2, 0) == [2]
+  assert_close(expected, workdirs[0])
+  rows, single = (scalar_log.read_rows(os.path.join(folder, 'metrics.jsonl')) for folder in (workdirs[0], expected))
+  assert [row['step'] for row in rows] == [row['step'] for row in single] == [2, 4, 6, 8]
+  assert [row['search'] > 0 for row in rows] == [True, False, False, False]
+  for name in rows[0].keys() - {'windows_per_second', 'data_wait'}:
+    np.testing.assert_allclose([row[name] for row in rows], [row[name] for row in single], rtol=1e-4, atol=1e-5, err_msg=name)

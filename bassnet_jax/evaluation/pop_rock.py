@@ -19,7 +19,6 @@ from data_pipeline.progress import Progress
 THRESHOLDS = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 _EXCERPT_SECONDS = 20.0
 _FINALISTS = 12
-_MIDDLE = 0.45
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,22 +63,20 @@ def choose(model: TrainedModel, songs: Sequence[Features], seed: int = 0) -> Cho
   """The one z and the threshold that are best on validation songs: by F1 of notes, the mean of that by pitch class and that by semitone.
 
   The headline figure alone doesn't hear octaves, and would as well play a line in the register of a guitar.
-  Every candidate position is tried on an excerpt of every song at a middle threshold; the best twelve on the whole songs at all
-  thresholds: 20 seconds of a song say little about it.
+  Every candidate position is tried on an excerpt of every song, the best twelve on the whole songs: 20 seconds of a song say little
+  about it. Both at all thresholds: a position whose lines are sparse needs a low one.
   """
   parts = [excerpt(song, busiest_start(song, _EXCERPT_SECONDS), _EXCERPT_SECONDS) for song in songs]
   codes = [model.encode_mix(part.mix) for part in parts]
   means = np.asarray([model.posterior(part.mix, part.bass, code)[0].mean(axis=0) for part, code in zip(parts, codes, strict=True)])
   candidates = music.z_candidates(means, seed)
 
-  def scores(
-    of: Sequence[Features], encoded: Sequence[MixCode], z: np.ndarray, thresholds: Sequence[float]
-  ) -> dict[float, tuple[float, float]]:
+  def scores(of: Sequence[Features], encoded: Sequence[MixCode], z: np.ndarray) -> dict[float, tuple[float, float]]:
     """threshold -> (what decides, the headline figure)."""
-    found: dict[float, list[tuple[float, float]]] = {threshold: [] for threshold in thresholds}
+    found: dict[float, list[tuple[float, float]]] = {threshold: [] for threshold in THRESHOLDS}
     for song, code in zip(of, encoded, strict=True):
       prediction = model.decode(code, z)
-      for threshold in thresholds:
+      for threshold in THRESHOLDS:
         line = decoding.notes_from_prediction(prediction, threshold)
         by_class, by_semitone = metrics.note_pc_f1(line, song.notes), metrics.note_f1(line, song.notes)
         found[threshold].append(((by_class + by_semitone) / 2, by_class))
@@ -88,13 +85,13 @@ def choose(model: TrainedModel, songs: Sequence[Features], seed: int = 0) -> Cho
   with Progress(len(candidates) + _FINALISTS, 'choosing z on validation songs', 'positions') as progress:
     first = []
     for z in candidates:
-      first.append(scores(parts, codes, z, (_MIDDLE,))[_MIDDLE][0])
+      first.append(max(deciding for deciding, _ in scores(parts, codes, z).values()))
       progress.update()
     finalists = sorted(range(len(candidates)), key=lambda i: (-first[i], np.linalg.norm(candidates[i])))[:_FINALISTS]
     whole = [model.encode_mix(song.mix) for song in songs]
-    best, highest = Choice(np.zeros(2), _MIDDLE, -1.0), -1.0
+    best, highest = Choice(np.zeros(2), THRESHOLDS[0], -1.0), -1.0
     for i in finalists:
-      for threshold, (deciding, headline) in scores(songs, whole, candidates[i], THRESHOLDS).items():
+      for threshold, (deciding, headline) in scores(songs, whole, candidates[i]).items():
         if deciding > highest:
           best, highest = Choice(candidates[i], threshold, headline), deciding
       progress.update()

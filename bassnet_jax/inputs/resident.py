@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TextIO
 
@@ -11,7 +12,7 @@ import numpy as np
 from flax import struct
 
 from bassnet_jax.batch import Batch
-from bassnet_jax.config import ConfigError, DataConfig
+from bassnet_jax.config import ConfigError, DataConfig, TrainConfig
 from data_pipeline import features as ft
 from data_pipeline.progress import Progress
 
@@ -63,6 +64,26 @@ def check(config: DataConfig, context: int) -> None:
       f'data.window={config.window}, with {context} frames of context on both sides, as the dilations of the model ask for: expected an '
       f'even window and at most {ft.CONTEXT_FRAMES} frames of context'
     )
+
+
+def steps_per_call(config: TrainConfig, given: int | None = None) -> int:
+  """Steps that one call of the compiled program makes, so that reports and checkpoints fall between calls.
+
+  Args:
+    given: so many; default: as many as there may be on an accelerator, one on a CPU, where a call costs nothing, and XLA runs the body of a
+      loop on fewer threads than a step of its own.
+
+  Raises:
+    ConfigError: with so many, reports or checkpoints would fall within a call.
+  """
+  most = math.gcd(config.log_every, config.checkpoint_every)
+  if given is None:
+    return 1 if jax.default_backend() == 'cpu' else most
+  if given < 1 or most % given:
+    raise ConfigError(
+      f'{given} steps a call: expected a divisor of train.log_every={config.log_every} and train.checkpoint_every={config.checkpoint_every}'
+    )
+  return given
 
 
 def room(frames: int) -> int:

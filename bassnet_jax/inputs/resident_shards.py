@@ -67,7 +67,7 @@ def is_needed(frames: Sequence[int], config: DataConfig, mesh: jax.sharding.Mesh
     ConfigError: they fit in neither way.
   """
   whole, part = layout(frames, 1).bytes, layout(frames, mesh.size).bytes
-  room = _room(mesh)
+  room = device_room(mesh)
   sharded = config.resident_placement == 'sharded' or (config.resident_placement == 'auto' and mesh.size > 1 and whole > room)
   if (part if sharded else whole) > room:
     raise ConfigError(
@@ -78,7 +78,7 @@ def is_needed(frames: Sequence[int], config: DataConfig, mesh: jax.sharding.Mesh
   return sharded
 
 
-def _room(mesh: jax.sharding.Mesh) -> float:
+def device_room(mesh: jax.sharding.Mesh) -> float:
   """Bytes for features on the smallest device, the same on all processes; infinite where devices don't tell (CPUs)."""
   limits = [(device.memory_stats() or {}).get('bytes_limit') for device in mesh.local_devices]
   here = np.float64(min((LARGEST_SHARE * limit for limit in limits if limit), default=np.inf))
