@@ -49,7 +49,6 @@ class LossConfig:
   kl_lag: float = 0.0  # KL between q at t and at t + smoothness_lag
   search_candidates: int = 0  # if positive, the best of so many z is decoded at first, see `bassnet_jax.latent_search`
   search_share: float = 0.4  # of all steps, for which it is
-  search_beta: float = 0.0  # 0: the encoder learns what was found by -log q; 1: every error counts alike, however certain q is
   # Which z is decoded: that of the other window of the pair, rolled in time; its own rolled; its own mean; its own.
   exchange: Literal['exchange', 'rolled', 'window_mean', 'none'] = 'exchange'
 

@@ -28,7 +28,6 @@ LIMITS: dict[str, tuple[float, float]] = {
   'loss.kl_lag': (0, 1e6),
   'loss.search_candidates': (0, 1024),
   'loss.search_share': (0, 1),
-  'loss.search_beta': (0, 1),
   'data.window': (2, 1024),  # of an excerpt's frames
   'data.batch_size': (2, 2**20),
   'data.pair_distance': (0, 10**6),

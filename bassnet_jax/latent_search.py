@@ -51,25 +51,6 @@ def guesses(key: jax.Array, posterior: networks.Posterior, count: int) -> jax.Ar
   return mean + deviation * jax.random.normal(key, (mean.shape[0], count, mean.shape[-1]))
 
 
-def surprise(aim: jax.Array, posterior: networks.Posterior, beta: float) -> jax.Array:
-  """-log q(aim), less its constant, each dimension weighted by its variance to the power of `beta`, through which no gradient flows.
-
-  By -log q alone (beta 0) what is soon certain has the steepest gradient, and what is learned late waits for it; with beta 1 mu learns by
-  squares, and every dimension alike (Seitzer et al., "On the Pitfalls of Heteroscedastic Uncertainty Estimation", 2022, section 4).
-
-  Args:
-    aim: [windows, 1, size].
-    posterior: [windows, frames, size].
-
-  Returns:
-    [windows, frames].
-  """
-  miss = 0.5 * (jnp.square(aim - posterior.mu) * jnp.exp(-posterior.logvar) + posterior.logvar)
-  if beta:
-    miss = miss * jnp.exp(beta * jax.lax.stop_gradient(posterior.logvar))
-  return miss.sum(axis=-1)
-
-
 def loss(params, batch: Batch, key: jax.Array, experiment: Experiment, statistics: Statistics) -> tuple[jax.Array, losses.Terms]:
   """The loss of a batch of pairs, each decoded with the best of its candidates; arguments and results as of `losses.loss`.
 
@@ -105,6 +86,8 @@ def loss(params, batch: Batch, key: jax.Array, experiment: Experiment, statistic
 
   terms = losses.reconstruction(decode(params, code, best), windows, cfg) | losses.latent_terms(posterior, windows, experiment)
   aim = jnp.repeat(best, 2, axis=0)[:, None]
-  terms['search'] = losses.mean(surprise(aim, posterior, cfg.search_beta), windows.valid)
+  # -log q(best), less its constant.
+  miss = 0.5 * (jnp.square(aim - posterior.mu) * jnp.exp(-posterior.logvar) + posterior.logvar).sum(axis=-1)
+  terms['search'] = losses.mean(miss, windows.valid)
   total = terms['search'] + sum(getattr(cfg, name) * terms[name] for name in losses.RECONSTRUCTION)
   return total, losses.Terms(total=total, **terms)

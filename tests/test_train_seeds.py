@@ -156,7 +156,7 @@ def searching(corpus, tmp_path_factory):
   return experiment, workdir
 
 
-@pytest.mark.parametrize('several', [False, True], ids=['alone', 'seeds'])
+@pytest.mark.parametrize('several', [False, pytest.param(True, marks=pytest.mark.slow)], ids=['alone', 'seeds'])
 def test_many_steps_a_call_are_as_many_single_steps(corpus, searching, tmp_path, monkeypatch, several):
   """What an accelerator runs, through two stops: logs, checkpoints and stops fall on the same steps as those of single steps."""
   experiment, expected = searching
