@@ -1,5 +1,6 @@
 """The command `python -m bassnet_jax.generate`, with a model that plays eighth notes where z says."""
 
+import functools
 import io
 import json
 import os
@@ -147,7 +148,8 @@ def test_ctrl_c_stops_the_command_and_its_helper(folder):
   save('long.wav', chords(60.0, 44_100), 44_100)
   command = [sys.executable, '-u', '-m', 'bassnet_jax.generate', '--input=long.wav', '--output=out']
   environment = os.environ | {'PYTHONPATH': os.pathsep.join(sys.path)}
-  with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+  hear = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores it
+  with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=hear) as process:
     assert process.stdout.readline().startswith('read long.wav')
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)

@@ -41,7 +41,9 @@ class Process:
     self.temporary = folder / 'tmp'
     command = [*before, sys.executable, '-m', 'bassnet_jax.studio', '--port=0', f'--checkpoint={folder}', *flags]
     environment = os.environ | {'TMPDIR': str(self.temporary)}
-    self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    self.process = subprocess.Popen(
+      command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, preexec_fn=hears_signals
+    )
     self._killer = threading.Timer(SECONDS, self.process.kill)
     self._killer.start()
     self.first = self.process.stdout.readline()
@@ -58,6 +60,12 @@ class Process:
     said, _ = self.process.communicate()
     self._killer.cancel()
     return self.process.returncode, said
+
+
+def hears_signals() -> None:
+  """Tests may run below nohup or in the background of a shell, which ignore some of them; a process inherits that."""
+  for name in ('SIGINT', 'SIGHUP'):
+    signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
 def get(address: str, path: str = '', data: bytes | None = None, context: ssl.SSLContext | None = None) -> bytes:
