@@ -89,7 +89,7 @@ class Outcome:
 
 FIRST = (
   ('start', 'tfdata', 1, 1), ('step', 'resident', 2, 1), ('save', 'tfdata', 2, 2), ('evaluation', 'resident', 1, 1),
-  ('report', 'tfdata', 2, 2), ('features', 'resident', 2, 2), ('packing', 'tfdata', 1, 1), ('step', 'tfdata', 2, 2),
+  ('report', 'resident', 1, 1), ('features', 'resident', 1, 1), ('packing', 'tfdata', 1, 1), ('step', 'tfdata', 2, 2),
   ('save', 'resident', 2, 2), ('step', 'resident', 1, 1), ('save', 'resident', 1, 2), ('save', 'tfdata', 1, 1),
 )  # fmt: skip
 """Kind, input, processes before and after, of the first twelve tries, which are CI's: every kind, both inputs with one process and with
