@@ -17,7 +17,7 @@ import time
 import numpy as np
 import soxr
 
-from data_pipeline import commands
+from data_pipeline import commands, compiler_cache
 from data_pipeline.features import FRAME_RATE, HOP, LEVEL_FLOOR_DB, LOWEST_PITCH, NO_PITCH, SAMPLE_RATE, UNLABELLED, into_range, level_of
 from data_pipeline.notes import Notes
 
@@ -103,8 +103,7 @@ def _sounding(level: np.ndarray) -> np.ndarray:
 
 def _agreed_pitch(audio: np.ndarray, frames: int) -> np.ndarray:
   """[frames] MIDI pitch with fractions, NaN where pyin and yin are half a semitone or more apart."""
-  import librosa
-
+  librosa = compiler_cache.librosa()
   from data_pipeline.pitch_tracking import Tracker
 
   slow = soxr.resample(audio, SAMPLE_RATE, _PITCH_RATE)
@@ -115,8 +114,7 @@ def _agreed_pitch(audio: np.ndarray, frames: int) -> np.ndarray:
 
 def _onset_frames(audio: np.ndarray, frames: int) -> np.ndarray:
   """Frames in which something is struck, by spectral flux."""
-  import librosa
-
+  librosa = compiler_cache.librosa()
   strength = librosa.onset.onset_strength(y=audio, sr=SAMPLE_RATE, hop_length=HOP, n_fft=1024)
   found = librosa.onset.onset_detect(onset_envelope=strength, sr=SAMPLE_RATE, hop_length=HOP, units='frames')
   return found[found < frames].astype(np.int64)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from data_pipeline import compiler_cache
 from data_pipeline import features as ft
 from data_pipeline.loudness import BLOCK, integrated_loudness
 
@@ -105,8 +106,7 @@ def estimate_tuning(audio: np.ndarray) -> float:
   0 where nothing pitched is found, and towards 0 where the partials do not agree: the mean of drums and distorted guitars
   may be anywhere, and moves by half a semitone with a master's equaliser.
   """
-  import librosa
-
+  librosa = compiler_cache.librosa()
   audio, _ = scaled(audio)
   longest = _TUNING_SECONDS * ft.SAMPLE_RATE
   if len(audio) > longest:  # twelve stretches, spread over the song
@@ -153,8 +153,7 @@ def constant_q(
 
 
 def _magnitude(audio: np.ndarray, bins: int, tuning: float) -> np.ndarray:
-  import librosa
-
+  librosa = compiler_cache.librosa()
   shortest = ft.SAMPLE_RATE  # librosa refuses signals shorter than a filter
   padded = np.pad(audio, (0, max(shortest - len(audio), 0) + ft.HOP))
   with warnings.catch_warnings():
@@ -190,9 +189,9 @@ def sinusoid_gain(bins: int) -> np.ndarray:
 
 def prepare() -> None:
   """Loads what `analyse` needs, which lasts seconds."""
-  import librosa
   import scipy.signal
 
+  librosa = compiler_cache.librosa()
   _ = librosa.piptrack, librosa.vqt, scipy.signal.sosfilt  # librosa and scipy load their parts when they are first named
 
 

@@ -14,6 +14,8 @@ import numba
 import numpy as np
 import scipy.stats
 
+from data_pipeline import compiler_cache
+
 _THRESHOLDS = 100
 _BETA = (2.0, 18.0)  # prior over the thresholds
 _BOLTZMANN = 2.0  # prior over the troughs below a threshold: short periods first
@@ -86,8 +88,7 @@ class Tracker:
 
   def _difference(self, frames: np.ndarray) -> np.ndarray:
     """[frames, periods]: the cumulative mean normalised difference of every period; 0 is a perfect repetition."""
-    import librosa
-
+    librosa = compiler_cache.librosa()
     longest = self.longest_period
     similarity = librosa.autocorrelate(frames, max_size=longest + 1, axis=-1)
     energy = np.cumsum(np.square(frames), axis=-1)[:, :longest]
@@ -173,8 +174,7 @@ class _Path:
   """The most probable path through the pitches (Viterbi), followed block by block; state p is pitch p voiced, pitches + p unvoiced."""
 
   def __init__(self, tracker: Tracker):
-    import librosa
-
+    librosa = compiler_cache.librosa()
     width = round(_OCTAVES_A_SECOND * 12 * tracker.hop / tracker.rate) * tracker.steps + 1
     local = librosa.sequence.transition_local(tracker.pitches, width, window='triangle', wrap=False)
     ways = np.kron(librosa.sequence.transition_loop(2, 1 - _SWITCH), local)

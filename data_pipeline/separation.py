@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from data_pipeline import compiler_cache
 from data_pipeline.notes import Notes
 from data_pipeline.song import Song, SongKey, Source
 
@@ -43,8 +44,7 @@ def separate(audio: np.ndarray, part: Part) -> np.ndarray:
 
 
 def _separate_block(audio: np.ndarray, part: Part) -> np.ndarray:
-  import librosa
-
+  librosa = compiler_cache.librosa()
   spectrum = librosa.stft(np.asarray(audio, np.float32), n_fft=_FFT, hop_length=_HOP)
   harmonic, percussive = librosa.decompose.hpss(spectrum)
   return librosa.istft(harmonic if part == 'harm' else percussive, hop_length=_HOP, n_fft=_FFT, length=len(audio))

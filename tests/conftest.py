@@ -21,7 +21,10 @@ if 'jax' in sys.modules:
 import pytest  # noqa: E402
 from absl import flags  # noqa: E402
 
+from data_pipeline import compiler_cache  # noqa: E402
+
 flags.FLAGS.mark_as_parsed()
+compiler_cache.fill()  # tests in several processes load librosa at once
 
 
 @pytest.fixture(scope='session')
