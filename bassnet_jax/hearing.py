@@ -16,7 +16,6 @@ from data_pipeline import features
 
 SHORTEST_SECONDS = 0.5
 LARGEST_STYLE_GAP = 1.0  # seconds by which a style's mix and bass may differ in length
-AUDIBLE = 0.1  # level (-54 dB) above which a frame of a style's bass counts
 
 
 @contextlib.contextmanager
@@ -119,7 +118,7 @@ def mean_posterior(model, analysis, bass: np.ndarray) -> np.ndarray | None:
     analysis: the front end's, of mix and bass.
     bass: [samples] float32, 16 kHz, that was analysed.
   """
-  sounds = features.level_of(bass * analysis.gain, len(analysis.mix)) > AUDIBLE
+  sounds = features.level_of(bass * analysis.gain, len(analysis.mix)) > features.AUDIBLE
   if not sounds.any():
     return None
   mean, _ = model.posterior(analysis.mix, analysis.bass)

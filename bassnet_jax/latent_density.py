@@ -27,8 +27,6 @@ REACH = 3.5
 CELLS = 70
 MASSES = (0.25, 0.5, 0.75, 0.95)
 """Shares of the distribution that the iso-contours hold."""
-AUDIBLE = 0.1
-"""Level (-54 dB) above which a frame of the bass counts."""
 
 
 class DensityError(ValueError):
@@ -130,7 +128,7 @@ def measure(model, paths: Sequence[str]) -> np.ndarray:
     for path in paths:
       song = ft.load(path)
       mean, _ = model.posterior(song.mix.astype(np.float32), song.bass.astype(np.float32))
-      counts += histogram(mean[song.level > AUDIBLE])
+      counts += histogram(mean[song.level > ft.AUDIBLE])
       progress.update()
   return counts
 

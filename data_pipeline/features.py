@@ -33,6 +33,8 @@ NO_PITCH = PITCHES
 UNLABELLED = 255
 """Pitch of a frame whose truth isn't known; it's left out of the pitch loss."""
 LEVEL_FLOOR_DB = -60.0
+AUDIBLE = 0.1
+"""Level (-54 dB) above which a frame of the bass counts."""
 
 EXCERPT_FRAMES = 1024
 """Frames of an excerpt, the unit of a TFDS example: 12.8 s."""

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from bassnet_jax import latent_density
 from bassnet_jax.config import Experiment
 from bassnet_jax.evaluation import adherence, map_plots, maps, music, plots, pop_rock, retrieval
 from bassnet_jax.evaluation.evaluated import Evaluated
@@ -18,7 +17,7 @@ from bassnet_jax.evaluation.page import Page
 from bassnet_jax.evaluation.tables import load_songs, training_songs, with_interval
 from bassnet_jax.inputs.corpus import Corpus
 from bassnet_jax.trained import TrainedModel
-from data_pipeline.features import Features
+from data_pipeline.features import AUDIBLE, Features
 from data_pipeline.notes import Notes
 
 REFERENCE_SONGS = retrieval.TRAINING_SONGS
@@ -103,7 +102,7 @@ def evaluate(model: TrainedModel, experiment: Experiment, corpus: Corpus, where:
     'covered_from_root_on_kick': covered,
     'choice': {'z': choice.z.tolist(), 'threshold': choice.threshold, 'validation_note_pc_f1': choice.score},
   }
-  sounding = tuple(mu[song.level > latent_density.AUDIBLE] for (mu, _), song in zip(posteriors, lying, strict=True))
+  sounding = tuple(mu[song.level > AUDIBLE] for (mu, _), song in zip(posteriors, lying, strict=True))
   return Evaluated(figures, choice.z, choice.threshold, sounding)
 
 
