@@ -269,7 +269,7 @@ def load_model(path: str):
 
 def _read_model(path: str | os.PathLike):
   """The model of a checkpoint; nothing is compiled yet."""
-  path = os.fspath(path)
+  path = packaged.resolve(os.fspath(path))
   if '://' not in path and not os.path.exists(path):
     raise GenerateError(f'{path}: there is no such checkpoint. {packaged.what_to_give()}')
   from bassnet_jax import trained
