@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 from bassnet_jax import config as configs
-from bassnet_jax import trained
+from bassnet_jax import packaged, trained
 from bassnet_jax.batch import Statistics
 from bassnet_jax.config import Experiment
 from bassnet_jax.inputs.corpus import Corpus
@@ -76,10 +76,10 @@ class Origin:
 
 
 def load(path: str) -> Origin:
-  """The newest checkpoint of a workdir.
+  """The newest checkpoint of a workdir, or the packaged model of that name.
 
   Raises:
     CheckpointError: there is none, or its features are of another version.
   """
-  params, description, step, calibration = trained.read(path, 'Begin with --init_from from a model of this version.')
+  params, description, step, calibration = trained.read(packaged.resolve(path), 'Begin with --init_from from a model of this version.')
   return Origin(params, description, step, None if calibration is None else json.dumps(calibration))

@@ -25,7 +25,7 @@ _MANUAL_DIR = flags.DEFINE_string('manual_dir', None, 'Your own corpus, for conf
 _SOURCE_SET = flags.DEFINE_multi_string(
   'source_set', [], 'Option of the source of a dataset that is built: option=value, repeatedly (of several datasets: stems.option=value).'
 )
-_INIT_FROM = flags.DEFINE_string('init_from', None, 'Workdir of a trained model to begin from (fine-tuning), or the name of a model of this package.')
+_INIT_FROM = flags.DEFINE_string('init_from', None, 'Workdir of a trained model to begin from (fine-tuning), or a packaged model: short.')
 _COORDINATOR = flags.DEFINE_string(
   'coordinator_address', None, "Several processes: host:port of process 0, or 'auto' on a TPU slice. Also BASSNET_JAX_COORDINATOR_ADDRESS."
 )
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
   import jax
 
   import experiments
-  from bassnet_jax import compilation, distributed, fine_tuning, packaged, run_control, train
+  from bassnet_jax import compilation, distributed, fine_tuning, run_control, train
   from bassnet_jax import config as configs
   from data_pipeline import storage
 
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str]) -> None:
     workdir = _WORKDIR.value or os.path.join('runs', experiment.name, _PRESET.value, str(_SEED.value))
     origin = None
     if _INIT_FROM.value:
-      origin = fine_tuning.load(packaged.resolve(_INIT_FROM.value))
+      origin = fine_tuning.load(_INIT_FROM.value)
       experiment = origin.experiment(experiment, any(item.strip().startswith('train.learning_rate') for item in _SET.value))
     workdir, data_dir = storage.absolute(workdir), storage.absolute(_DATA_DIR.value)
     for place in (workdir, data_dir):

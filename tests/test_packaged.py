@@ -10,7 +10,7 @@ import tiny
 
 from bassnet_jax import config as configs
 from bassnet_jax import model as networks
-from bassnet_jax import packaged, trained
+from bassnet_jax import fine_tuning, generate, packaged, trained
 from bassnet_jax.config import Experiment
 from data_pipeline import features as ft
 
@@ -43,6 +43,13 @@ def test_a_packaged_model_is_loaded_as_a_workdir_is(folder):
   assert model.default_z == (0.5, -1.0) and model.onset_threshold == 0.4
   mix = np.random.default_rng(0).random((100, ft.MIX_BINS), np.float32)
   assert model.decode(model.encode_mix(mix), np.zeros(2)).frames == 100
+
+
+def test_packaged_models_go_by_name(folder, tmp_path, monkeypatch):
+  """In notebooks and to fine-tune as on the command line of `generate`."""
+  monkeypatch.setattr(packaged, 'FOLDER', str(tmp_path))
+  monkeypatch.setattr(generate, '_warm_up', lambda *_: None)
+  assert generate.load_model('model').describe['step'] == fine_tuning.load('model').step == 7
 
 
 @pytest.mark.parametrize('frames', [1, 333, 1024, 2500])
