@@ -9,8 +9,8 @@ import pytest
 import tiny
 
 from bassnet_jax import config as configs
-from bassnet_jax import model as networks
 from bassnet_jax import fine_tuning, generate, packaged, trained
+from bassnet_jax import model as networks
 from bassnet_jax.config import Experiment
 from data_pipeline import features as ft
 
