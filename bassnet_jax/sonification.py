@@ -125,30 +125,41 @@ class Voice:
     """Hz of a note's fundamental."""
     return 440.0 * 2 ** ((float(self.notes.pitch[index]) - 69) / 12 + self.tuning / 1200)
 
-  def amplitudes(self, index: int, frames: np.ndarray) -> np.ndarray:
-    """[frames, harmonics] float32: amplitude of each harmonic of a note, at the output's scale."""
-    frames = frames - self._delay(index)
-    within = np.clip(frames, 0, self.prediction.frames - 1)
+  def amplitudes(self, index: int | np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """[frames, harmonics] float32: amplitude of each harmonic of a note, at the output's scale.
+
+    Args:
+      index: of the note; or [frames], of each frame's note: those of one note side by side, and rising.
+      frames: [frames], numbers of frames.
+    """
+    if not len(frames):
+      return np.zeros((0, HARMONICS), np.float32)
+    notes, first, note = np.unique(np.broadcast_to(index, len(frames)), return_index=True, return_inverse=True)
+    ends = [*first[1:], len(frames)]
+    frames = frames - np.array([self._delay(i) for i in notes])[note]
     harmonic = np.arange(1, HARMONICS + 1)
-    frequency = self.frequency(index) * harmonic
-    bins = 2 * (self._predicted_pitch(index) - features.LOWEST_BIN_PITCH) + features.BINS_PER_OCTAVE * np.log2(harmonic)
+    pitch = np.array([self._predicted_pitch(i) for i in notes])
+    bins = 2 * (pitch[:, None] - features.LOWEST_BIN_PITCH) + features.BINS_PER_OCTAVE * np.log2(harmonic)
     readable = bins <= features.BASS_BINS - 1
-    low = np.floor(bins[readable] + 1e-9).astype(np.int64)
-    high = np.ceil(bins[readable] - 1e-9).astype(np.int64)
+    low = np.floor(bins + 1e-9).astype(np.int64).clip(max=features.BASS_BINS - 1)[note]
+    high = np.ceil(bins - 1e-9).astype(np.int64).clip(max=features.BASS_BINS - 1)[note]
+    within = np.clip(frames, 0, self.prediction.frames - 1)
     magnitude = np.expm1(np.maximum(self.prediction.bass[within], 0.0)) / (self.compression * self.response)
-    amplitude = np.zeros((len(frames), HARMONICS), dtype=np.float64)
-    amplitude[:, readable] = np.maximum(magnitude[:, low], magnitude[:, high])
-    known = int(readable.sum())
-    top = amplitude[:, max(known - 2, 0) : known].mean(axis=1, keepdims=True)
-    amplitude[:, known:] = top * (harmonic[known:] / known) ** (CONTINUATION / (20 * np.log10(2)))
+    amplitude = np.maximum(np.take_along_axis(magnitude, low, 1), np.take_along_axis(magnitude, high, 1)).astype(np.float64)
+    known = readable.sum(axis=1)
+    top = np.take_along_axis(amplitude, np.stack([np.maximum(known - 2, 0), known - 1], axis=1)[note], 1).mean(axis=1, keepdims=True)
+    fall = (harmonic / known[:, None]) ** (CONTINUATION / (20 * np.log10(2)))
+    amplitude = np.where(readable[note], amplitude, top * fall[note])
 
     plain = harmonic**-1.5
     power = np.sqrt((amplitude**2).sum(axis=1, keepdims=True))
     amplitude = amplitude / np.maximum(power, 1e-9) + PLAIN_SHARE * plain
-    amplitude *= harmonic ** ((self.timbre - 0.5) * 2 * TILT / (20 * np.log10(2)))
-    amplitude *= frequency < min(HIGHEST_FREQUENCY, 0.45 * self.sample_rate)
+    frequency = np.array([self.frequency(i) for i in notes])[:, None] * harmonic
+    heard = frequency < min(HIGHEST_FREQUENCY, 0.45 * self.sample_rate)
+    amplitude *= (harmonic ** ((self.timbre - 0.5) * 2 * TILT / (20 * np.log10(2))) * heard)[note]
     root_mean_square = np.sqrt((amplitude**2).sum(axis=1, keepdims=True) / 2)
-    return (amplitude / np.maximum(root_mean_square, 1e-9) * self._loudness(index, frames)[:, None]).astype(np.float32)
+    loudness = [self._loudness(i, frames[begin:end]) for i, begin, end in zip(notes, first, ends, strict=True)]
+    return (amplitude / np.maximum(root_mean_square, 1e-9) * np.concatenate(loudness)[:, None]).astype(np.float32)
 
   def _predicted_pitch(self, index: int) -> int:
     """MIDI pitch at which the network heard a note: the played one, or octaves away where a range preset moved it.

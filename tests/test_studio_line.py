@@ -11,6 +11,7 @@ from bassnet_jax import model as networks
 from bassnet_jax.decoding import Prediction
 from bassnet_jax.studio import line, maps, requests, song
 from bassnet_jax.studio.limits import Limits, StudioError
+from bassnet_jax.studio.network import TOGETHER
 from bassnet_jax.trained import TrainedModel
 from bassnet_jax.trajectory import constant, from_points
 from data_pipeline import features
@@ -95,7 +96,8 @@ class Fixed:
 
 
 def near(model, song, request) -> bytes:
-  return line.near(line.decode_near(model, [(None, song, request)])[0], song, request)
+  item = (None, song, request)
+  return line.near(line.decode_near(model, [item])[0], item)
 
 
 def test_pieces_of_several_pages_are_what_each_gets_alone(model, code, mix):
@@ -103,6 +105,18 @@ def test_pieces_of_several_pages_are_what_each_gets_alone(model, code, mix):
   for (_, z, start), together in zip(asked, model.decode_pieces(asked, 256, 4), strict=True):
     for ours, theirs in zip(fields(together), fields(model.decode_piece(code, z, start, 256)), strict=True):
       np.testing.assert_allclose(ours, theirs, atol=2e-3)
+
+
+def test_where_many_wait_each_gets_less_at_a_time(model, code, mix):
+  """The notes of a brief piece are those of a long one that begin within it; each says how far it reaches."""
+  whole, asked = song_of(mix), request_of(constant((0.5, -0.5)), 5.0, threshold=0.05)
+  items = [(code, whole, asked)] * (TOGETHER + 1)
+  (few, *_), (many, *_) = (line.decode_near(model, items[:count]) for count in (TOGETHER, TOGETHER + 1))
+  assert (few[1], many[1]) == (line.NEAR, line.BRIEF)
+  (long, _), (brief, _) = (line.unpack(line.near(piece, items[0])) for piece in (few, many))
+  assert brief['span'][0] == long['span'][0] and brief['span'][1] - brief['span'][0] == pytest.approx(0.65, abs=0.05)
+  begin_within = [note[:1] + note[2:3] for note in long['notes'] if note[0] < brief['span'][1]]
+  assert begin_within == [note[:1] + note[2:3] for note in brief['notes']] and begin_within
 
 
 def test_note_that_sounds_goes_on_to_its_end_or_the_next_onset(mix):

@@ -2,12 +2,7 @@
 
 import dataclasses
 import os
-import random
 import signal
-import subprocess
-import sys
-import textwrap
-import time
 
 import jax
 import jax.numpy as jnp
@@ -250,45 +245,3 @@ def test_the_learning_rate_warms_up_and_decays():
   assert moves[0] == 0 and moves[5] == pytest.approx(0.05, rel=1e-3)
   assert max(moves) == pytest.approx(0.1, rel=1e-3) and np.argmax(moves) == 10
   assert moves[-1] == pytest.approx(0.01, rel=0.02)
-
-
-PROGRAM = """
-import sys
-import tiny
-from bassnet_jax import train
-from bassnet_jax.inputs import corpus
-backend, data_dir, workdir = sys.argv[1:]
-experiment = tiny.experiment(data={'backend': backend, 'window': 32}, train={'steps': 60, 'log_every': 1, 'checkpoint_every': 5})
-train.train(experiment, corpus.open_corpus(experiment.data, data_dir), workdir, 0)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('backend', BACKENDS)
-def test_killed_at_a_random_step_and_gone_on_is_as_if_never_killed(backend, data_dir, tmp_path):
-  """A real process and SIGKILL, twice; then the same command to the end."""
-  environment = os.environ | {'PYTHONPATH': os.pathsep.join([ROOT, os.path.join(ROOT, 'tests')])}
-  drawn = random.Random()
-
-  def start(workdir) -> subprocess.Popen:
-    with open(tmp_path / 'output.txt', 'a') as output:
-      command = [sys.executable, '-c', textwrap.dedent(PROGRAM), backend, data_dir, str(workdir)]
-      return subprocess.Popen(command, env=environment, stdout=output, stderr=output)
-
-  assert start(tmp_path / 'whole').wait(300) == 0, (tmp_path / 'output.txt').read_text()[-2000:]
-  workdir, at = tmp_path / 'killed', []
-  for low, high in ((6, 25), (30, 50)):
-    at.append(drawn.randint(low, high))
-    process = start(workdir)
-    while process.poll() is None:
-      rows = scalar_log.read_rows(str(workdir / 'metrics.jsonl'))
-      if rows and rows[-1]['step'] >= at[-1]:
-        break
-      time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, f'the run was over before it was killed at step {at}'
-  assert start(workdir).wait(300) == 0, (tmp_path / 'output.txt').read_text()[-2000:]
-  (a, _, step), (b, _, last) = load_params(str(tmp_path / 'whole')), load_params(str(workdir))
-  assert step == last == 60
-  for one, other in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-    np.testing.assert_array_equal(one, other, err_msg=f'killed at {at}')

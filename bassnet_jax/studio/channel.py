@@ -11,7 +11,6 @@ import contextlib
 import traceback
 from typing import Any
 
-import numpy as np
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from bassnet_jax.studio import line, maps, requests
@@ -140,8 +139,16 @@ class Channel:
     if song is None:
       raise StudioError('There is no analysed mix yet. Drop tracks in first.')
     model, code = await code_of(self._network, self._shelf, song, request.model)
-    prediction = await self._network.near(model, line.decode_near, (code, song, request))
-    await self._send(await self._network.piece(line.near, prediction, song, request))
+
+    def newest() -> tuple:
+      """The dot may have moved on while other pages had their turn."""
+      nonlocal request
+      if self._wanted.model == request.model:
+        request = self._wanted
+        self._wake.clear()
+      return code, song, request
+
+    await self._send(await self._network.near(model, line.decode_near, newest, line.near))
     with contextlib.suppress(TimeoutError):
       await asyncio.wait_for(self._wake.wait(), PAUSE)
     if self._wake.is_set():
@@ -184,7 +191,7 @@ async def code_of(network: Network, shelf: Shelf, song: songs.Song, model_id: st
     return shelf.get(model_id), song.codes[model_id]
   model, code = await network.run(make)
   if shelf.encoded(model_id) == 2:  # a second song: two pages may move at one time from now on
-    network.group(model, lambda: model.decode_pieces([(code, np.zeros(2, np.float32), 0)], line.NEAR_FRAMES, line.TOGETHER))
+    network.group(model, lambda: line.warm_up_together(model, code))
   return model, code
 
 

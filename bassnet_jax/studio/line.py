@@ -8,23 +8,37 @@ from __future__ import annotations
 import dataclasses
 import json
 import struct
+from typing import NamedTuple
 
 import numpy as np
 
 from bassnet_jax import decoding, sonification
 from bassnet_jax.decoding import Prediction
-from bassnet_jax.studio.network import TOGETHER
+from bassnet_jax.studio.network import CROWD, TOGETHER
 from bassnet_jax.studio.requests import LineRequest
 from bassnet_jax.studio.song import Song
 from data_pipeline import features
 from data_pipeline.notes import Notes
 
-NEAR_FRAMES = 256
-"""Frames of the first piece, 3.2 s: decoded in a few milliseconds."""
+
+class Extent(NamedTuple):
+  """Of the first piece, in frames.
+
+  Attributes:
+    frames: all of it.
+    tail: at its end, in which no note of it begins: they only give the last notes their length.
+  """
+
+  frames: int
+  tail: int
+
+
+NEAR = Extent(256, 96)
+"""3.2 s, decoded in a few milliseconds."""
+BRIEF = Extent(128, 48)
+"""Where many pages wait: each gets less at a time, and more often."""
 NEAR_BEFORE = 32
-"""Frames of it that lie before the playhead, so that a note's onset is seen whole."""
-NEAR_TAIL = 96
-"""Frames at its end in which no note of it begins: they only give the last notes their length."""
+"""Frames of a first piece that lie before the playhead, so that a note's onset is seen whole."""
 CHUNK = 512
 """Frames a step of the rest."""
 QUIETEST_DB, LOUDEST_DB = -90.0, 18.0
@@ -61,11 +75,11 @@ def code_amplitudes(codes: np.ndarray) -> np.ndarray:
   return np.where(codes > 0, 10 ** (decibels / 20), 0.0)
 
 
-def pack(header: dict, tables: list[np.ndarray]) -> bytes:
+def pack(header: dict, tables: np.ndarray) -> bytes:
   """A message: length of the header (uint32, little endian), the header as JSON, padding to 4 bytes, then the tables."""
   text = json.dumps(header, separators=(',', ':')).encode()
   text += b' ' * (-len(text) % 4)
-  return b''.join([struct.pack('<I', len(text)), text, *(table.tobytes() for table in tables)])
+  return b''.join([struct.pack('<I', len(text)), text, tables.tobytes()])
 
 
 def unpack(message: bytes) -> tuple[dict, np.ndarray]:
@@ -74,7 +88,7 @@ def unpack(message: bytes) -> tuple[dict, np.ndarray]:
   return json.loads(message[4 : 4 + length]), np.frombuffer(message[4 + length :], dtype=np.uint8)
 
 
-def rows_and_tables(notes: Notes, prediction: Prediction, song: Song, first_frame: int) -> tuple[list[list], list[np.ndarray]]:
+def rows_and_tables(notes: Notes, prediction: Prediction, song: Song, first_frame: int) -> tuple[list[list], np.ndarray]:
   """Notes as rows and their amplitude tables.
 
   Args:
@@ -84,22 +98,22 @@ def rows_and_tables(notes: Notes, prediction: Prediction, song: Song, first_fram
     first_frame: of the prediction in the song.
 
   Returns:
-    rows of [onset, offset, pitch, velocity, Hz, first frame, frames], in the song's time; tables of [frames, 48] uint8.
+    rows of [onset, offset, pitch, velocity, Hz, first frame, frames], in the song's time; all notes' tables one after the
+    other, [frames, 48] uint8.
   """
   rate = 48_000  # of the page, about; it only decides which harmonics are above 0.45 of it
   voice = sonification.voice(
     notes, prediction, round(rate * prediction.frames / features.FRAME_RATE), rate, gain=song.gain, tuning=song.tuning
   )
   shift = first_frame / features.FRAME_RATE
-  rows, tables = [], []
-  for i in range(len(notes)):
-    begin = int(notes.onset[i] * features.FRAME_RATE)
-    end = int(np.ceil((notes.offset[i] + sonification.RELEASE) * features.FRAME_RATE)) + 1
-    table = amplitude_codes(voice.amplitudes(i, np.arange(begin, end)))
-    tables.append(table)
+  begins = (notes.onset * features.FRAME_RATE).astype(np.int64)
+  lengths = np.ceil((notes.offset + sonification.RELEASE) * features.FRAME_RATE).astype(np.int64) + 1 - begins
+  within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+  tables = amplitude_codes(voice.amplitudes(np.repeat(np.arange(len(notes)), lengths), np.repeat(begins, lengths) + within))
+  rows = []
+  for i, (begin, length) in enumerate(zip(begins.tolist(), lengths.tolist(), strict=True)):
     onset, offset = round(float(notes.onset[i]) + shift, 5), round(float(notes.offset[i]) + shift, 5)
-    hertz = round(voice.frequency(i), 4)
-    rows.append([onset, offset, int(notes.pitch[i]), int(notes.velocity[i]), hertz, begin + first_frame, end - begin])
+    rows.append([onset, offset, int(notes.pitch[i]), int(notes.velocity[i]), round(voice.frequency(i), 4), begin + first_frame, length])
   return rows, tables
 
 
@@ -117,27 +131,35 @@ def _near_frames(song: Song, request: LineRequest) -> tuple[int, int]:
 def warm_up(model) -> None:
   """Compiles what a moved dot needs of a model; later calls, of any song, compile nothing."""
   code = model.encode_mix(np.zeros((1, features.MIX_BINS), np.float32))
-  for frames in (NEAR_FRAMES, CHUNK):
+  for frames in (NEAR.frames, CHUNK):
     model.decode_piece(code, np.zeros(2, np.float32), 0, frames)
 
 
-def decode_near(model, items: list[tuple]) -> list[Prediction]:
-  """The pieces from the playhead on of one or several pages: items of (code, song, request)."""
+def warm_up_together(model, code) -> None:
+  """Compiles what dots of several pages need that move at one time; `code` is any song's."""
+  for extent, most in ((NEAR, TOGETHER), (BRIEF, CROWD)):
+    model.decode_pieces([(code, np.zeros(2, np.float32), 0)], extent.frames, most)
+
+
+def decode_near(model, items: list[tuple]) -> list[tuple[Prediction, Extent]]:
+  """The pieces from the playhead on of one or several pages: items of (code, song, request). With each how long it was to be."""
   pieces = [(code, request.position.at(song.frames), _near_frames(song, request)[1]) for code, song, request in items]
   if len(pieces) == 1:
-    return [model.decode_piece(*pieces[0], NEAR_FRAMES)]
-  return model.decode_pieces(pieces, NEAR_FRAMES, TOGETHER)
+    return [(model.decode_piece(*pieces[0], NEAR.frames), NEAR)]
+  extent, most = (NEAR, TOGETHER) if len(pieces) <= TOGETHER else (BRIEF, CROWD)
+  return [(prediction, extent) for prediction in model.decode_pieces(pieces, extent.frames, most)]
 
 
-def near(prediction: Prediction, song: Song, request: LineRequest) -> bytes:
+def near(piece: tuple[Prediction, Extent], item: tuple) -> bytes:
   """The message of a piece: notes that begin there, and until when a note that sounds now may go on ('hold').
 
   Notes that reach the piece's end are marked as open: their true end comes with the whole line.
   """
+  (prediction, extent), (_, song, request) = piece, item
   playhead, start = _near_frames(song, request)
   notes = notes_of(prediction, request)
-  at_end = start + NEAR_FRAMES >= song.frames
-  last = prediction.frames if at_end else NEAR_FRAMES - NEAR_TAIL
+  at_end = start + extent.frames >= song.frames
+  last = prediction.frames if at_end else extent.frames - extent.tail
   hold = _hold(prediction, notes, playhead - start)
   first_onset = (playhead - 4 - start) / features.FRAME_RATE
   last_onset = last / features.FRAME_RATE

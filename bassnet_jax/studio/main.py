@@ -78,7 +78,14 @@ def serve(checkpoints: Sequence[str], host: str, port: int, certificate: lan.Cer
   guard = app.build(shelf, security.Access(host, token, scheme))
   try:
     config = uvicorn.Config(
-      guard, log_level='warning', loop='asyncio', ws_max_size=4 << 20, timeout_graceful_shutdown=2, server_header=False, **files
+      guard,
+      log_level='warning',
+      loop='asyncio',
+      ws_max_size=4 << 20,
+      ws_per_message_deflate=False,  # to compress a piece takes longer than to send it, here and in a LAN
+      timeout_graceful_shutdown=2,
+      server_header=False,
+      **files,
     )
     server = uvicorn.Server(config)
     _end_like_ctrl_c(('SIGHUP',), server.handle_exit)  # it takes the other two itself

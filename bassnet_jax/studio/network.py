@@ -14,7 +14,9 @@ from typing import Any
 QUIET = 0.15
 """Seconds without a foreground call after which the background goes on."""
 TOGETHER = 4
-"""Most moves that are decoded in one call."""
+"""Moves that are decoded in one call, at most, and moves that may be left to be finished when the next are decoded."""
+CROWD = 16
+"""The same where more than twice as many wait."""
 _MOST_IN_A_ROW = 4
 _FOREGROUND, _BACKGROUND = 1, 2
 
@@ -28,11 +30,12 @@ class Network:
     self._lines = concurrent.futures.ThreadPoolExecutor(1, 'lines')
     self._analysis = concurrent.futures.ThreadPoolExecutor(1, 'analysis')
     self._jobs: list[tuple[int, int, Callable, asyncio.Future]] = []
-    self._moves: dict[tuple[Any, Callable], list[tuple[Any, asyncio.Future]]] = {}
+    self._moves: dict[tuple[Any, Callable], list[tuple[Callable[[], Any], asyncio.Future]]] = {}
     self._in_a_row = 0
     self._grouped: set[Any] = set()
     self._numbers = itertools.count()
     self._busy = False
+    self._finishing = 0
     self._waiting = 0
     self._last = 0.0
     self.analyses = 0
@@ -42,14 +45,28 @@ class Network:
     """A foreground call; keep each below a tenth of a second."""
     return await self._foreground(self._call(_FOREGROUND, functools.partial(function, *arguments)))
 
-  async def near(self, model: Any, function: Callable[[Any, list], list], item: Any) -> Any:
-    """One of the results of `function(model, items)`: what waits for one model is done in one call (see `group`), before all else."""
+  async def near(self, model: Any, decode: Callable[[Any, list], list], item: Callable[[], Any], finish: Callable[[Any, Any], Any]) -> Any:
+    """`finish(result, item)` of one of the results of `decode(model, items)`, before all else.
+
+    What waits for one model is decoded in one call (see `group`). No more is decoded than can be finished, so that what waits, waits as
+    a wish that may still change.
+
+    Args:
+      item: is called when its turn comes to be decoded.
+      finish: runs in a thread of its own: what was decoded to a message.
+    """
 
     async def call() -> Any:
-      future = asyncio.get_running_loop().create_future()
-      self._moves.setdefault((model, function), []).append((item, future))
+      loop = asyncio.get_running_loop()
+      future = loop.create_future()
+      self._moves.setdefault((model, decode), []).append((item, future))
       self._next()
-      return await future
+      try:
+        return await loop.run_in_executor(self._pieces, finish, *await future)
+      finally:
+        if future.done() and not future.cancelled() and future.exception() is None:
+          self._finishing -= 1
+          self._next()
 
     return await self._foreground(call())
 
@@ -67,10 +84,6 @@ class Network:
     while self._waiting or time.monotonic() - self._last < QUIET:
       await asyncio.sleep(QUIET / 5)
     return await self._call(_BACKGROUND, functools.partial(function, *arguments))
-
-  async def piece(self, function: Callable, *arguments: Any) -> Any:
-    """Makes the message of a move."""
-    return await self._foreground(asyncio.get_running_loop().run_in_executor(self._pieces, functools.partial(function, *arguments)))
 
   async def line(self, function: Callable, *arguments: Any) -> Any:
     """Makes the message of a whole line."""
@@ -102,10 +115,12 @@ class Network:
     """Begins the most urgent work, if none is under way; moves that never end leave room for lines now and then."""
     while not self._busy and (self._moves or self._jobs):
       patient = self._jobs and self._jobs[0][0] == _FOREGROUND and self._in_a_row >= _MOST_IN_A_ROW
-      if self._moves and not patient:
+      if self._moves and not patient and self._finishing <= TOGETHER:
         self._in_a_row += 1
         self._together(next(iter(self._moves)))
         continue
+      if not self._jobs:
+        return
       self._in_a_row = 0
       _, _, function, future = heapq.heappop(self._jobs)
       if not future.done():  # else nobody waits for it any longer
@@ -114,12 +129,19 @@ class Network:
   def _together(self, key: tuple[Any, Callable]) -> None:
     """Begins the first moves that wait for a model; the others come after those of other models."""
     waiting = [(item, future) for item, future in self._moves.pop(key) if not future.done()]
-    most = TOGETHER if key[0] in self._grouped else 1
+    most = 1 if key[0] not in self._grouped else TOGETHER if len(waiting) <= 2 * TOGETHER else CROWD
     now, later = waiting[:most], waiting[most:]
     if later:
       self._moves[key] = later
-    if now:
-      self._begin(functools.partial(key[1], key[0], [item for item, _ in now]), [future for _, future in now], lambda result: result)
+    if not now:
+      return
+    items = [item() for item, _ in now]
+
+    def spread(results: list) -> list[tuple]:
+      self._finishing += sum(not future.done() for _, future in now)
+      return list(zip(results, items, strict=True))
+
+    self._begin(functools.partial(key[1], key[0], items), [future for _, future in now], spread)
 
   def _begin(self, function: Callable, futures: list[asyncio.Future], spread: Callable[[Any], list]) -> None:
     self._busy = True
