@@ -7,6 +7,7 @@ installation fills the cache while others wait; from then on it is only read.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import functools
 import hashlib
@@ -17,6 +18,8 @@ import tempfile
 import types
 
 import numpy as np
+
+from data_pipeline import storage
 
 
 def librosa() -> types.ModuleType:
@@ -30,8 +33,7 @@ def librosa() -> types.ModuleType:
 @functools.cache
 def fill() -> None:
   """Fills the cache of this installation, unless that is done."""
-  folder = os.path.join(tempfile.gettempdir(), f'bassnet_jax_compiler_cache_{os.getuid()}')
-  os.makedirs(folder, mode=0o700, exist_ok=True)
+  folder = _folder()
   done = os.path.join(folder, _installation())
   if os.path.exists(done):
     return
@@ -40,6 +42,17 @@ def fill() -> None:
     if not os.path.exists(done):
       _compile()
       open(done, 'x').close()
+
+
+def _folder() -> str:
+  """Where it is noted which installations are done; where the user's cache can't be written, until the system forgets it."""
+  for parent in (storage.cache(), os.path.join(tempfile.gettempdir(), f'bassnet_jax_{os.getuid()}')):
+    folder = os.path.join(parent, 'compiled')
+    with contextlib.suppress(OSError):
+      os.makedirs(folder, mode=0o700, exist_ok=True)
+      if os.access(folder, os.W_OK):
+        return folder
+  raise OSError(f'{folder} cannot be written; expected a temporary folder of your own. Set TMPDIR to one.')
 
 
 def _installation() -> str:

@@ -131,14 +131,18 @@ def write_bytes(path: str, content: bytes) -> None:
   _path(path).write_bytes(content)
 
 
+def cache() -> str:
+  """The user's folder for what can be made again; it need not exist."""
+  caches = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
+  return os.path.abspath(os.environ.get('BASSNET_JAX_CACHE') or os.path.join(caches, 'bassnet_jax'))
+
+
 def local(folder: str) -> str:
   """Where the logs and reports of a workdir are written: the workdir itself, or for one in a bucket a folder of the local cache."""
   folder = absolute(folder)
   if not is_remote(folder):
     return folder
-  caches = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
-  cache = os.environ.get('BASSNET_JAX_CACHE') or os.path.join(caches, 'bassnet_jax')
-  return os.path.join(os.path.abspath(cache), 'gs', *folder.removeprefix(REMOTE).split('/'))
+  return os.path.join(cache(), 'gs', *folder.removeprefix(REMOTE).split('/'))
 
 
 def fetch(folder: str) -> str:
