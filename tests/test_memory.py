@@ -52,3 +52,24 @@ def test_beside_an_accelerator_the_allocator_is_left_alone(monkeypatch):
   monkeypatch.setenv('JAX_PLATFORMS', '')
   monkeypatch.setattr(memory.glob, 'glob', lambda pattern: ['/dev/nvidia0'] if 'nvidia' in pattern else [])
   assert memory.keep_freed() is False
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='the allocator is not glibc: nothing is changed there')
+def test_holes_between_what_is_kept_are_given_back():
+  program = """
+import os
+from bassnet_jax import memory
+
+def resident():
+  return int(open('/proc/self/statm').read().split()[1]) * os.sysconf('SC_PAGESIZE')
+
+blocks = [bytearray(100_000) for _ in range(2000)]  # below the size that is taken from the kernel by itself
+kept = blocks[::50]
+del blocks
+before = resident()
+memory.give_back()
+print(before - resident(), sum(map(len, kept)))
+"""
+  done = subprocess.run([sys.executable, '-c', program], env=os.environ | {'PYTHONPATH': ROOT}, capture_output=True, text=True, check=True)
+  given_back, _ = map(int, done.stdout.split())
+  assert given_back > 100 * 2**20

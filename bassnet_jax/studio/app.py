@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 import traceback
 
 import numpy as np
@@ -17,6 +18,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
+from bassnet_jax import memory
 from bassnet_jax.studio import exports, line, project, requests, style, uploads
 from bassnet_jax.studio.channel import Channel, code_of, whole_line
 from bassnet_jax.studio.limits import Limits, StudioError
@@ -29,6 +31,8 @@ from data_pipeline import features
 
 STATIC = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'static')
 _SWEEP_SECONDS = 60.0
+_GIVE_BACK_SECONDS = 5.0
+"""In which the memory of several pages that are closed is given back once."""
 
 
 class Studio:
@@ -36,6 +40,7 @@ class Studio:
 
   def __init__(self, shelf: Shelf, store: SessionStore, network: Network):
     self.shelf, self.store, self.network = shelf, store, network
+    self._given_back = 0.0
 
   def _session(self, request: Request) -> Session:
     return self.store.get(request.path_params['session'])
@@ -54,7 +59,11 @@ class Studio:
 
   async def close(self, request: Request) -> Response:
     self.store.drop(self._session(request).id)
-    return Response(status_code=204)
+    now = time.monotonic()
+    if now - self._given_back < _GIVE_BACK_SECONDS:
+      return Response(status_code=204)
+    self._given_back = now
+    return Response(status_code=204, background=BackgroundTask(memory.give_back))
 
   async def add_track(self, request: Request) -> Response:
     return await self._add(request, SONG)
@@ -148,6 +157,7 @@ class Studio:
       while True:
         await asyncio.sleep(_SWEEP_SECONDS)
         self.store.sweep()
+        await asyncio.to_thread(memory.give_back)
 
     # While the page opens and its user looks for files, what the first song needs is made ready.
     tasks = [asyncio.create_task(sweep()), asyncio.create_task(self._warm_up())]
