@@ -66,7 +66,7 @@ def parse_position(text: str) -> Trajectory:
   """
   parts = [part.strip() for part in text.split(',')]
   if len(parts) != 2:
-    raise TrajectoryError(f"z is '{text}'; expected two numbers with a comma between them, for example 0.5,-1.")
+    raise TrajectoryError(f"z is '{text[:40]}'; expected two numbers with a comma between them, for example 0.5,-1.")
   return constant(parts)
 
 

@@ -336,6 +336,8 @@ def _check(summary: Summary) -> None:
       raise ValueError(f'the song {song[:60]!r} is {str(entry["seconds"])[:20]} s long')
   bins = {'frames': 1} | {f'{name}_{kind}': n for name, n in (('mix', ft.MIX_BINS), ('bass', ft.BASS_BINS)) for kind in ('mean', 'std')}
   for name, count in bins.items():
-    values = np.asarray(summary.statistics[name], dtype=np.float64)
+    values = np.asarray(summary.statistics[name])
+    if values.dtype.kind not in 'if':  # text that reads as a number is none
+      raise ValueError(f'the statistics of {name} hold what is no number')
     if values.shape != (count,) or not np.isfinite(values).all() or (not name.endswith('mean') and not (values > 0).all()):
       raise ValueError(f'the statistics hold no {count} usable numbers of {name}')

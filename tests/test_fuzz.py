@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from campaign import fuzz_targets, fuzzing
 
-from bassnet_jax import checkpoints, description, latent_density, packaged, trained
+from bassnet_jax import checkpoints, description, latent_density, packaged, trained, trajectory
 from bassnet_jax import config as configs
 from bassnet_jax.evaluation import planes, results
 from bassnet_jax.studio import requests
@@ -264,6 +264,29 @@ def test_strange_strings_in_a_message_of_the_studio(strings):
   message = {'z': [0.5, -1], 'threshold': 0.25, 'articulation': 0.5, 'playhead': 0.0, 'strings': strings}
   with pytest.raises(StudioError, match='expected one of'):
     requests.parse_line(message, Limits())
+
+
+@pytest.mark.parametrize('value', [10**400, float('nan'), float('inf'), -1e-9, True, '0.5', None])
+def test_strange_numbers_in_a_message_of_the_studio(value):
+  message = {'z': [0.5, -1], 'threshold': 0.25, 'articulation': value}
+  with pytest.raises(StudioError, match=r'The articulation is .{1,31}; expected 0 to 1'):
+    requests.parse_line(message, Limits())
+
+
+def test_long_text_in_place_of_a_position_is_told_in_short():
+  with pytest.raises(trajectory.TrajectoryError, match='expected two numbers') as caught:
+    trajectory.parse_position('9' * 5000)
+  assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize('value', ['0.5', 10**400, None])
+def test_statistics_of_a_summary_are_numbers(tmp_path, value):
+  content = {'version': ft.VERSION, 'source': '', 'songs': {}, 'skipped': {}, 'statistics': {'frames': [1.0]}}
+  for name, bins in (('mix', ft.MIX_BINS), ('bass', ft.BASS_BINS)):
+    content['statistics'] |= {f'{name}_mean': [1.0] * bins, f'{name}_std': [1.0] * (bins - 1) + [value]}
+  (tmp_path / 'summary.json').write_text(json.dumps(content))
+  with pytest.raises(extraction.SummaryError, match='hold what is no number'):
+    extraction.load_summary(str(tmp_path))
 
 
 @pytest.mark.parametrize('text', ['{', '[]', '{"version": 1}', '[' * 9000])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 
 from bassnet_jax import decoding
 from bassnet_jax.studio.limits import Limits, StudioError
@@ -59,7 +58,7 @@ def parse_json(text: str | bytes, limits: Limits) -> dict:
 
 def number(value, name: str, low: float, high: float) -> float:
   """A finite number in a range; raises StudioError."""
-  if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not low <= value <= high:
+  if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
     raise StudioError(f'The {name} is {_short(value)}; expected {low:g} to {high:g}.')
   return float(value)
 
