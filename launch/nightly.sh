@@ -102,7 +102,7 @@ campaign() {
       run "$python" -m tests.campaign "$name" || ended=1
     fi
   done
-  run "$python" -m tests.campaign load --users=4 --seconds=1 --sessions=200 || ended=1
+  run "$python" -m tests.campaign load --users=4 --seconds=1 --sessions=400 || ended=1
   run "$python" -m tests.campaign kills "--tries=$tries" || ended=1
   return "$ended"
 }

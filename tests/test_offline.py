@@ -38,7 +38,7 @@ def test_the_nightly_run_tests_lowest_and_newest_and_the_long_campaign():
   assert '--resolution lowest-direct' in printed and '--resolution highest' in printed
   assert printed.count('-m pytest') == 2 and printed.count('--no-deps tinysoundfont') == 3
   assert '-m tests.campaign kills --tries=100' in printed and '-m tests.campaign faults' in printed
-  assert '-m tests.campaign load \n' in printed and '-m tests.campaign load --users=4 --seconds=1 --sessions=200' in printed
+  assert '-m tests.campaign load \n' in printed and '-m tests.campaign load --users=4 --seconds=1 --sessions=400' in printed
   assert printed.index('tests.campaign faults') < printed.index('tests.campaign kills')
   assert '-m tests.campaign nightly' not in printed, 'it keeps the table; it is no part of the campaign'
 
