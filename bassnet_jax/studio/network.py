@@ -15,8 +15,8 @@ QUIET = 0.15
 """Seconds without a foreground call after which the background goes on."""
 TOGETHER = 4
 """Moves that are decoded in one call, at most, and moves that may be left to be finished when the next are decoded."""
-CROWD = 16
-"""The same where more than twice as many wait."""
+CROWD = 8
+"""Moves that are decoded in one call where more wait than two such calls take; see `line.BRIEF`."""
 _MOST_IN_A_ROW = 4
 _FOREGROUND, _BACKGROUND = 1, 2
 
