@@ -6,7 +6,6 @@ import io
 import itertools
 import json
 import pathlib
-import shutil
 import threading
 import zipfile
 
@@ -20,17 +19,9 @@ from studio_page import CONTRASTS, READY, RECORD, TAKEN, drag, drop, heard_pitch
 
 from bassnet_jax import midi_export, studio_pictures
 from bassnet_jax.studio import main, security
+from bassnet_jax.studio_browser import ARGUMENTS, CHROMIUM
 
-CHROMIUM = shutil.which('chromium')
-ARGUMENTS = (
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--autoplay-policy=no-user-gesture-required',
-  '--host-resolver-rules=MAP studio.test 127.0.0.1',
-)
+ARGUMENTS = (*ARGUMENTS, '--host-resolver-rules=MAP studio.test 127.0.0.1')
 SECONDS = 24.0
 
 pytestmark = [
