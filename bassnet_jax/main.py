@@ -181,4 +181,4 @@ def _play(workdir: str, where, manual_dir: str | None) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  app.run(main, flags_parser=commands.parse_flags)

@@ -127,7 +127,8 @@ def pack(checkpoint: str, name: str) -> str:
     if os.path.exists(source):
       shutil.copyfile(source, os.path.join(folder, os.path.basename(source)))
     else:
-      print(f'{source} is missing: the packaged model goes without it')
+      maker = 'latent_density' if source.endswith(latent_density.FILE) else 'evaluate'
+      print(f'{source} is missing: the packaged model goes without it (python -m bassnet_jax.{maker} makes it)')
   storage.write_text(os.path.join(folder, model_card.FILE), card(folder))
   return folder
 
@@ -149,7 +150,7 @@ def card(folder: str) -> str:
 def main(arguments: list[str]) -> None:
   commands.only_flags(arguments[1:], 'checkpoint')
   if not _CHECKPOINT.value:
-    raise ValueError('give --checkpoint=WORKDIR, the --workdir of a training run')
+    raise ValueError('--checkpoint is missing: give --checkpoint=WORKDIR, the --workdir of a training run')
   folder = pack(storage.absolute(_CHECKPOINT.value), _NAME.value)
   size = sum(os.path.getsize(os.path.join(folder, file)) for file in os.listdir(folder))
   print(f'packaged: {folder}, {size / 1e6:.1f} MB')
@@ -159,4 +160,4 @@ if __name__ == '__main__':
   # Only here: other commands of this package have flags of the same names.
   _CHECKPOINT = flags.DEFINE_string('checkpoint', None, 'Workdir of a training run.')
   _NAME = flags.DEFINE_string('name', DEFAULT, 'What the packaged model is called.')
-  app.run(main)
+  app.run(main, flags_parser=commands.parse_flags)

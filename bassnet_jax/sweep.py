@@ -7,6 +7,7 @@ side, each on its share of the cores (`bassnet_jax.side_by_side`). This module i
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import fnmatch
 import itertools
 import json
@@ -73,12 +74,15 @@ def select(patterns: Sequence[str], names: Sequence[str]) -> list[str]:
     ValueError: a pattern matches none.
   """
   chosen: list[str] = []
+  listed = f'python -m bassnet_jax.main --list names all {len(names)}.'
   if not patterns:
-    raise ValueError(f"give --experiments=NAME or a pattern such as 'a?_window64*'; there are: {', '.join(names)}")
+    raise ValueError(f"--experiments is missing: give --experiments=NAME or a pattern such as 'a?_window64*'. {listed}")
   for pattern in patterns:
     matching = fnmatch.filter(names, pattern.strip())
     if not matching:
-      raise ValueError(f'--experiments: {pattern.strip()!r} matches no experiment; there are: {", ".join(names)}')
+      close = difflib.get_close_matches(pattern.strip(), names, n=3, cutoff=0.5)
+      hint = f' Did you mean {" or ".join(close)}?' if close else ''
+      raise ValueError(f'--experiments: {pattern.strip()!r} matches no experiment.{hint} {listed}')
     chosen += [name for name in matching if name not in chosen]
   return chosen
 
@@ -265,4 +269,4 @@ if __name__ == '__main__':
   _SET = flags.DEFINE_multi_string('set', [], 'section.field=value, repeatedly, for every run.')
   _RESULTS = flags.DEFINE_string('results', 'results', 'RESULTS/EXPERIMENT/SEED/metrics.json of finished runs; RESULTS.md lies beside it.')
   _REPORT_ONLY = flags.DEFINE_bool('report_only', False, 'Train nothing; build RESULTS.md from what is there.')
-  app.run(main)
+  app.run(main, flags_parser=commands.parse_flags)

@@ -177,9 +177,9 @@ def check_input(experiment: Experiment) -> None:
   """Raises ConfigError: the input can't be shared by several seeds."""
   data, reason = experiment.data, 'several seeds share one copy of the data in device memory'
   if data.resident_placement == 'sharded':
-    raise configs.ConfigError(f'data.resident_placement=sharded: {reason}, whole on every device: --set data.resident_placement=auto')
+    raise configs.ConfigError(f'data.resident_placement=sharded: {reason}, whole on every device: give --set data.resident_placement=auto')
   if data.backend != 'resident':
-    raise configs.ConfigError(f'data.backend={data.backend}: {reason}: --set data.backend=resident')
+    raise configs.ConfigError(f'data.backend={data.backend}: {reason}: give --set data.backend=resident')
 
 
 def seeds_of(listed: Sequence[str]) -> list[int]:
@@ -336,4 +336,4 @@ if __name__ == '__main__':
   _WORKDIR = flags.DEFINE_string('workdir', None, 'WORKDIR/SEED is the workdir of a seed; default: runs/EXPERIMENT/PRESET.')
   _DATA_DIR = flags.DEFINE_string('data_dir', 'data', 'Folder of the datasets; what is missing is built there.')
   _MANUAL_DIR = flags.DEFINE_string('manual_dir', None, 'Your own corpus, for configurations that read one.')
-  app.run(main)
+  app.run(main, flags_parser=commands.parse_flags)

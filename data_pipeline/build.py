@@ -211,4 +211,4 @@ if __name__ == '__main__':
   )
   _TFDS = flags.DEFINE_bool('tfds', True, 'Also pack the features into TFDS files; --notfds needs no tensorflow.')
   _DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Only say what would be used, and what skipped and why.')
-  app.run(main)
+  app.run(main, flags_parser=commands.parse_flags)

@@ -22,12 +22,14 @@ flags.disclaim_key_flags()  # --help lists the flags under the module that defin
 USER_ERRORS = (ValueError, OSError, ModuleNotFoundError, flags.Error)
 """What a user's mistake raises: nearly every error of this project is a ValueError; a command names what else it expects."""
 
-_OF_A_VALUE = {
+_OF_A_FLAG = {
+  r"Unknown command line flag '(.+?)'\. Did you mean: (.+?) \?": r'there is no flag --\1; did you mean --\2?',
+  r"Unknown command line flag '(.+?)'": r'there is no flag --\1; --help names them',
   r"\('Non-boolean argument to boolean flag', .*\)": 'expected true or false',
   r'could not convert string to float: .*': 'expected a number',
   r'invalid literal for int\(\) with base \d+: .*': 'expected a whole number',
 }
-"""What Python says of a flag's value -> what its user can read."""
+"""What absl and Python say of a flag or its value -> what its user can read."""
 
 Define = Callable[..., None]
 """`define(flags.DEFINE_string, name, default, text, **limits)` adds one flag to a command."""
@@ -49,10 +51,24 @@ def refuse(error: BaseException, reason: str | None = None) -> int:
     raise error
   reason = reason or file_errors.explain(error) or type(error).__name__
   if isinstance(error, flags.Error):
-    for theirs, plain in _OF_A_VALUE.items():
-      reason = re.sub(theirs, plain, reason)
+    reason = _in_plain_words(reason)
   print(f'error: {reason}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
   return 2
+
+
+def _in_plain_words(reason: str) -> str:
+  for theirs, plain in _OF_A_FLAG.items():
+    reason = re.sub(theirs, plain, reason)
+  return reason
+
+
+def parse_flags(arguments: Sequence[str]) -> list[str]:
+  """What `app.run` parses the flags of a command with: as absl does, which ends the process with 1, but in words for its user."""
+  try:
+    return flags.FLAGS(arguments)
+  except flags.Error as error:
+    print(f'error: {_in_plain_words(str(error))}', file=sys.stderr)
+    sys.exit(1)
 
 
 def only_flags(words: Sequence[str], bare: str | None = None, assigned: str | None = None) -> None:
@@ -63,7 +79,8 @@ def only_flags(words: Sequence[str], bare: str | None = None, assigned: str | No
   """
   if words:
     meant = assigned if assigned and '=' in words[0] else bare
-    raise flags.Error(f"'{words[0]}' is not a flag" + (f'; write --{meant}={words[0]}' if meant else ''))
+    instead = f'write --{meant}={words[0]}' if meant else 'flags begin with --, and --help names them'
+    raise flags.Error(f"'{words[0]}' is not a flag; {instead}")
 
 
 def leave(status: int) -> NoReturn:

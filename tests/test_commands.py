@@ -50,7 +50,8 @@ def _no_tracebacks(monkeypatch):
     (['a.wav'], "'a.wav' is not a flag; write --song=a.wav"),
     (['--count=0'], 'count'),
     (['--count=two'], 'flag --count=two: expected a whole number\n'),
-    (['--unknown=1'], 'unknown'),
+    (['--unknown=1'], 'there is no flag --unknown; --help names them\n'),
+    (['--sonng=own'], 'there is no flag --sonng; did you mean --song?\n'),
   ],
 )
 def test_a_mistake_is_told_in_plain_words(given, says, capsys):
@@ -99,6 +100,15 @@ def test_a_command_that_takes_the_flags_of_the_process(command, says, tmp_path):
   environment = os.environ | {'PYTHONPATH': os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}
   done = subprocess.run([sys.executable, '-m', *command], cwd=tmp_path, env=environment, capture_output=True, text=True)
   assert done.returncode == 2 and done.stderr.startswith('error: ') and says in done.stderr and 'Traceback' not in done.stderr
+
+
+@pytest.mark.parametrize(
+  ('flag', 'says'), [('--workers=many', 'flag --workers=many: expected a whole number'), ('--confg=a1', 'did you mean --config?')]
+)
+def test_a_command_that_takes_the_flags_of_the_process_says_what_is_wrong_in_one(flag, says):
+  environment = os.environ | {'PYTHONPATH': os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}
+  done = subprocess.run([sys.executable, '-m', 'data_pipeline.build', flag], env=environment, capture_output=True, text=True)
+  assert done.returncode == 1 and done.stderr.startswith('error: ') and done.stderr.endswith(f'{says}\n')
 
 
 def test_a_reader_that_has_seen_enough_is_no_mistake():
