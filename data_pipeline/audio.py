@@ -241,7 +241,7 @@ def _opened(path: str | os.PathLike) -> Iterator[soundfile.SoundFile]:
   if not os.path.exists(path):
     raise AudioError(f'{path}: no such file; {_EXPECTED}. Check the path.')
   if not os.path.isfile(path):
-    raise AudioError(f'{path}: neither a file nor a folder; {_EXPECTED}.')
+    raise AudioError(f'{path}: neither a file nor a folder; {_EXPECTED}. Give the path of one file.')
   if os.path.getsize(path) == 0:
     raise AudioError(f'{path}: an empty file (0 bytes); {_EXPECTED}. Copy or export it again.')
   try:

@@ -164,6 +164,8 @@ def main(arguments: list[str] | None = None) -> int:
   parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes; default: one a core')
   parser.add_argument('--json', help='file to write the figures to as well')
   defined = parser.parse_args(arguments)
+  if defined.songs < 1:
+    parser.error(f'--songs={defined.songs}: expected 1 or more')
   measured = run(defined.songs, defined.seconds, defined.workers, lambda line: print(line, flush=True))
   if defined.json:
     table = [

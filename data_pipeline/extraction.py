@@ -95,7 +95,7 @@ def features_of(song: Song) -> ft.Features:
   try:
     analysis = front_end.analyse(song.mix, song.bass)
   except front_end.SilentMixError as error:
-    raise SkipSong(str(error)) from error
+    raise SkipSong(f'{error}; was it muted when it was exported?') from error
   frames = len(analysis.mix)
   if song.notes is not None:
     notes, (pitch, onset) = song.notes, ft.frame_targets(song.notes, frames)
@@ -306,7 +306,10 @@ def load_summary(directory: str, missing_ok: bool = False) -> Summary | None:
   if not storage.exists(path):
     if missing_ok:
       return None
-    raise FileNotFoundError(f'{path} is missing: the features are not built, or not to the end. Run python -m data_pipeline.build')
+    raise FileNotFoundError(
+      f'{path} is missing: the features are not built, or not to the end. Run python -m data_pipeline.build with their --dataset and '
+      '--config'
+    )
   try:
     summary = Summary(**json.loads(storage.read_text(path)))
     _check(summary)

@@ -127,17 +127,17 @@ def read_piece(source: bytes | str | os.PathLike) -> MidiPiece:
   except TypeError as error:
     raise SkipSong('a MIDI file of type 2 (its tracks are independent patterns, not one piece); save it as type 1') from error
   if midi.ticks_per_beat <= 0:
-    raise SkipSong(f'MIDI time is given as SMPTE frames or is damaged (division {midi.ticks_per_beat}); ticks per quarter are needed')
+    raise SkipSong(f'MIDI time is given as SMPTE frames, or damaged (division {midi.ticks_per_beat}); save it with ticks per quarter note')
   messages, tick = [], 0
   for message in merged:
     tick += message.time
     messages.append((tick, message))
   clock = _Clock(messages, midi.ticks_per_beat)
   if clock.seconds(tick) > 60 * _LONGEST_MINUTES_READ:
-    raise SkipSong(f'it claims to last {clock.seconds(tick) / 60:.0f} minutes; the file is probably damaged')
+    raise SkipSong(f'it claims to last {clock.seconds(tick) / 60:.0f} minutes; the file is probably damaged: export it again')
   rows, channel_events = _follow(messages, clock)
   if not rows:
-    raise NoNotes('no notes in this MIDI file')
+    raise NoNotes('no notes in this MIDI file; a piece with a bass part is expected')
   table = np.asarray(rows, dtype=np.float64)
   table = table[np.lexsort((table[:, 5], table[:, 2], table[:, 0]))]
   notes = Notes(table[:, 0], table[:, 1], *(table[:, i].astype(np.int64) for i in (2, 3, 4)))
@@ -264,7 +264,7 @@ def _parse(source: bytes | str | os.PathLike) -> mido.MidiFile:
       with open(source, 'rb') as file:
         data = file.read()
   except OSError as error:
-    raise SkipSong(f"the MIDI file can't be read ({error.strerror or error})") from error
+    raise SkipSong(f"the MIDI file can't be read ({error.strerror or error}); look at its permissions") from error
   if data[:4] == b'RIFF':  # An .rmi file: a MIDI file in a wrapper.
     data = data[max(data.find(b'MThd'), 0) :]
   if data[:4] != b'MThd':
@@ -272,7 +272,7 @@ def _parse(source: bytes | str | os.PathLike) -> mido.MidiFile:
   try:
     return mido.MidiFile(file=io.BytesIO(data), clip=True)
   except Exception as error:  # On a damaged file mido raises whatever its parser trips over: a dozen kinds.
-    raise SkipSong(f'a damaged MIDI file ({type(error).__name__}: {str(error) or "it ends too early"})') from error
+    raise SkipSong(f'a damaged MIDI file ({type(error).__name__}: {str(error) or "it ends too early"}); export it again') from error
 
 
 class _Clock:
@@ -312,7 +312,7 @@ class _Clock:
         beats.append(self.seconds(start + count * step))
         count += 1
         if len(beats) > _MOST_BEATS:
-          raise SkipSong(f'more than {_MOST_BEATS} beats in {end:.0f} s; the tempo is damaged')
+          raise SkipSong(f'more than {_MOST_BEATS} beats in {end:.0f} s; its tempo is damaged: export it again')
     return np.asarray(beats, dtype=np.float64)
 
 

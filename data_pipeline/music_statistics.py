@@ -73,7 +73,10 @@ def pieces(name: str, data_dir: str, songs: int | None = None) -> Iterator[Piece
   for song in extraction.load_summary(directory).splits()[_SPLIT][:songs]:
     features = ft.load(extraction.song_path(directory, song))
     if features.mix_notes is None or features.beats is None or len(features.beats) < 2:
-      raise ValueError(f'{name}: {song} has no notes of its mix or no beats; only rendered corpora can be compared')
+      raise ValueError(
+        f'{name}: {song} has no notes of its mix or no beats; give --left and --right that are played from notes, as '
+        'bassnet_pop_rock/open is'
+      )
     yield Piece(features.notes, features.mix_notes, np.asarray(features.beats), features.seconds)
 
 

@@ -102,11 +102,14 @@ def results(function: Callable[..., Any], tasks: Sequence[tuple], workers: int |
     workers: processes; default: one a core; with 1 everything runs in this process.
 
   Raises:
+    ValueError: `workers` is negative.
     WorkerLostError: the system killed a worker.
     Exception: what `function` raised; tasks not begun are dropped.
   """
   if not tasks:
     return
+  if workers is not None and workers < 0:
+    raise ValueError(f'--workers={workers}: expected a number of processes, 1 or more; without --workers it is one a core')
   workers = min(workers or os.cpu_count() or 1, len(tasks))
   if workers == 1:
     yield from (function(*task) for task in tasks)

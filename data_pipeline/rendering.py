@@ -66,7 +66,7 @@ def default_soundfont() -> str:
 def check_soundfont(path: str) -> None:
   """Raises ValueError: no SoundFont 2 file; what was found and what to do."""
   if not os.path.isfile(path):
-    raise ValueError(f'{path}: no such file; a General MIDI SoundFont (.sf2) is expected')
+    raise ValueError(f'{path}: no such file; a General MIDI SoundFont (.sf2) is expected. Check the path.')
   with open(path, 'rb') as file:
     head = file.read(12)
   if head[:4] != b'RIFF' or head[8:] != b'sfbk':

@@ -57,12 +57,14 @@ def pairs(
   """
   if window % 2 or context % 2 or window > ft.EXCERPT_FRAMES or context > ft.CONTEXT_FRAMES:
     raise ValueError(
-      f'window {window} and context {context}: both must be even, at most {ft.EXCERPT_FRAMES} and {ft.CONTEXT_FRAMES} frames'
+      f'data.window={window}, with {context} frames of context on both sides, as the dilations of the model ask for: both must be even, at '
+      f'most {ft.EXCERPT_FRAMES} and {ft.CONTEXT_FRAMES} frames. Set another data.window, or smaller dilations.'
     )
   draws = excerpts_in_memory * pairs_per_excerpt
   if draws % pairs_per_batch:
     raise ValueError(
-      f'{excerpts_in_memory} excerpts of {pairs_per_excerpt} pairs each do not divide into batches of {pairs_per_batch} pairs'
+      f'data.excerpts_in_memory={excerpts_in_memory} excerpts of {pairs_per_excerpt} pairs each do not divide into batches of '
+      f'{pairs_per_batch} pairs. Set one of which data.excerpts_in_memory * data.windows_per_excerpt is a multiple of data.batch_size.'
     )
   sources, sizes = [], []
   for directory in directories:

@@ -61,7 +61,7 @@ class Varied:
 
   def __post_init__(self):
     if self.variants < 1:
-      raise ValueError(f'{self.variants} variants of a song would be no data; give 1 or more')
+      raise ValueError(f'variants={self.variants}: a song without variants would be no data; give 1 or more')
     for path in self.soundfonts:
       rendering.check_soundfont(path)
     object.__setattr__(self, 'soundfonts', tuple(os.path.abspath(path) for path in self.soundfonts))

@@ -54,9 +54,9 @@ class MedleyDB(StemCorpus):
     metadata = mapping(self._metadata(place, f'{name}_METADATA.yaml'))
     stems = metadata.get('stems')
     if not isinstance(stems, dict) or not all(isinstance(stem, dict) and stem.get('filename') for stem in stems.values()):
-      raise SkipSong(f'{name}_METADATA.yaml: no table of stems with their file names')
+      raise SkipSong(f'{name}_METADATA.yaml: no table of stems with their file names; copy it again')
     if not self.bleed and str(metadata.get('has_bleed')).lower() in ('yes', 'true'):
-      raise SkipSong('has_bleed: the bass is heard in other stems')
+      raise SkipSong('has_bleed: the bass is heard in other stems (--source_set bleed=true takes such songs)')
     bass, mix = [], []
     for number, stem in sorted(stems.items()):
       instruments = _instruments(stem)
@@ -70,7 +70,7 @@ class MedleyDB(StemCorpus):
         f'no bass stem: the instruments are {", ".join(found)}' + (f' (component bass: {", ".join(lowest)})' if lowest else '')
       )
     if not mix:
-      raise SkipSong('nothing but bass')
+      raise SkipSong(f'nothing but bass: {", ".join(map(os.path.basename, bass))}')
     missing = [os.path.basename(file) for file in bass + mix if not os.path.isfile(file)]
     if missing:
       raise SkipSong(f'{", ".join(missing)} missing in {name}_STEMS; copy them again')

@@ -65,7 +65,7 @@ class MoisesDB(StemCorpus):
     if not mix:
       raise SkipSong(f'nothing but bass: the stems are {", ".join(names)}')
     if bleeding and not self.bleed:
-      raise SkipSong(f'bleed in {", ".join(bleeding)}: the bass may be heard in the mix')
+      raise SkipSong(f'bleed in {", ".join(bleeding)}: the bass may be heard in the mix (--source_set bleed=true takes such songs)')
     missing = [os.path.relpath(file, place) for file in bass + mix if not os.path.isfile(file)]
     if missing:
       raise SkipSong(f'{", ".join(missing)} missing, although {_METADATA} names it; copy it again')

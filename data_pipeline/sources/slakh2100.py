@@ -51,7 +51,7 @@ class Slakh2100(StemCorpus):
     metadata = mapping(os.path.join(place, _METADATA))
     stems = metadata.get('stems')
     if not isinstance(stems, dict) or not all(isinstance(stem, dict) for stem in stems.values()):
-      raise SkipSong(f'{os.path.join(place, _METADATA)}: no table of stems')
+      raise SkipSong(f'{os.path.join(place, _METADATA)}: no table of stems; unpack the track again')
     bass = [name for name, stem in sorted(stems.items()) if _is_bass(stem)]
     rendered = {name: stem for name, stem in sorted(stems.items()) if stem.get('audio_rendered') is not False}
     if not bass:
