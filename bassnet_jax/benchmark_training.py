@@ -64,7 +64,7 @@ def made_up(experiment, hours: float):
   mesh = train.make_mesh()
   needed, room = resident_shards.layout([frames] * count, 1).bytes, resident_shards.device_room(mesh)
   if needed > room:
-    raise ConfigError(f'--hours={hours:g}: the features are {needed / 1e9:.1f} GB; a device has room for {room / 1e9:.1f} GB: fewer hours')
+    raise ConfigError(f'--hours={hours:g}: the features are {needed / 1e9:.1f} GB; a device has room for {room / 1e9:.1f} GB. Give fewer')
 
   rng, period = np.random.default_rng(0), resident.room(frames)
   song = resident.silence(period)

@@ -57,11 +57,11 @@ def _define_flags(define: commands.Define) -> None:
   define(flags.DEFINE_string, 'output', None, 'folder of the report (default: WORKDIR/report, or WORKDIR/report_full with --full)')
 
 
-@commands.with_flags(_define_flags)
+@commands.with_flags(_define_flags, bare='checkpoint')
 def main(defined: flags.FlagValues) -> int:
   """Writes the report."""
   if not defined.checkpoint:
-    raise ValueError('give --checkpoint=WORKDIR, the --workdir of a training run')
+    raise ValueError('--checkpoint is missing: give --checkpoint=WORKDIR, the --workdir of a training run')
   _, folder = evaluate(defined.checkpoint, defined.data_dir, defined.full, defined.output, defined.manual_dir)
   print(f'report: {os.path.join(folder, "index.html")}', flush=True)
   return 0

@@ -163,7 +163,10 @@ def choose(source, pieces: Sequence[str] = (), count: int = FRAGMENTS) -> list[F
       fragments += [fragment] if fragment else []
       progress.update()
   if len(fragments) < (len(pieces) or count):
-    raise ExamplesError(f'{len(fragments)} test pieces can be used, with notes of bass and mix; expected {len(pieces) or count}')
+    raise ExamplesError(
+      f'{len(fragments)} test pieces can be used, with notes of bass and mix; expected {len(pieces) or count}. Give another --dataset or '
+      '--manual_dir' + (', or other --pieces.' if pieces else '.')
+    )
   if pieces:
     return fragments
   return [fragments[i] for i in most_different(np.stack([style_of(fragment) for fragment in fragments]), count)]
@@ -317,14 +320,14 @@ def _define_flags(define: commands.Define) -> None:
   define(flags.DEFINE_list, 'pieces', [], 'ids of test pieces (default: the three that differ most)')
 
 
-@commands.with_flags(_define_flags)
+@commands.with_flags(_define_flags, bare='checkpoint')
 def main(defined: flags.FlagValues) -> int:
   """Writes the page."""
   from bassnet_jax import trained
   from data_pipeline import catalogue
 
   if not defined.checkpoint:
-    raise ExamplesError('give --checkpoint=WORKDIR, the --workdir of a training run')
+    raise ExamplesError('--checkpoint is missing: give --checkpoint=WORKDIR, the --workdir of a training run')
   model = trained.load(defined.checkpoint)
   command = 'python -m bassnet_jax.examples --checkpoint=WORKDIR'
   command += ' --manual_dir=FREEDOOM' if defined.dataset == _PUBLISHABLE else f' --dataset={defined.dataset}'

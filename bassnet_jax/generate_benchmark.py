@@ -141,10 +141,13 @@ def _define_flags(define: commands.Define) -> None:
   define(flags.DEFINE_string, 'json', None, 'also write the figures to this file')
 
 
-@commands.with_flags(_define_flags, RuntimeError)
+@commands.with_flags(_define_flags, RuntimeError, bare='checkpoint')
 def main(defined: flags.FlagValues) -> int:
   """Prints the figures."""
-  minutes = [float(length) for length in defined.minutes]
+  try:
+    minutes = [float(length) for length in defined.minutes]
+  except ValueError:
+    raise ValueError(f'--minutes={",".join(defined.minutes)}: expected numbers, separated by commas, for example 4,60') from None
   return aims.report(measure(defined.checkpoint, minutes, defined.repeats), AIMS, defined.json)
 
 

@@ -96,9 +96,12 @@ def check(
   if not paths:
     raise GenerateError('There is no input; give at least one audio file with --input.')
   if sum(given is not None for given in (z, trajectory_file, style)) > 1:
-    raise GenerateError('Give one of z, a trajectory and a style, not several: each of them says where in the plane to play.')
+    raise GenerateError(
+      'Several of z, a trajectory and a style are given, and each of them says where in the plane to play. Give one: --z, --trajectory, or '
+      '--style_mix with --style_bass.'
+    )
   if style is not None and len([path for path in style if path]) != 2:
-    raise GenerateError('A style is two files of one song, its mix without bass and its bass (--style_mix and --style_bass).')
+    raise GenerateError('A style is two files of one song, its mix without bass and its bass. Give both: --style_mix and --style_bass.')
   unit = {'onset threshold': onset_threshold, 'articulation': articulation, 'timbre': timbre, 'bass level': bass_level}
   for name, value in unit.items():
     if value is not None and not 0 <= value <= 1:
@@ -108,7 +111,7 @@ def check(
   if octaves != int(octaves) or abs(octaves) > MOST_OCTAVES:
     raise GenerateError(f'The octave shift is {octaves:g}; expected a whole number from -{MOST_OCTAVES} to {MOST_OCTAVES}.')
   if bpm is not None and tempo_file is not None:
-    raise GenerateError('Give a tempo (bpm) or a tempo map, not both.')
+    raise GenerateError('A tempo and a tempo map are given. Give one of them: --bpm or --tempo_map.')
   if grid is not None and grid not in quantise.GRIDS:
     raise GenerateError(f"The grid to quantize to is '{grid}'; expected one of {', '.join(quantise.GRIDS)}.")
   if program is not None and soundfont_file is None:

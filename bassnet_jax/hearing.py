@@ -51,7 +51,7 @@ def analyse(mix: np.ndarray, bass: np.ndarray | None, name: str):
   try:
     return front_end.analyse(mix, bass)
   except front_end.SilentMixError as error:
-    raise GenerateError(f'{name}: {error}.') from error
+    raise GenerateError(f'{name}: {error}. Was it muted when it was exported?') from error
 
 
 def part_heard(model):

@@ -143,7 +143,8 @@ def _feature_files(experiment, data_dir: str, most: int) -> list[str]:
     directory = extraction.folder(data_dir, *dataset.split('/'))
     summary = extraction.load_summary(directory, missing_ok=True)
     if summary is None:
-      raise DensityError(f'{data_dir} lacks {dataset}: build it with python -m data_pipeline.build, or give another --data_dir.')
+      command = 'python -m data_pipeline.build --dataset={} --config={}'.format(*dataset.split('/'))
+      raise DensityError(f'{data_dir} lacks {dataset}: build it with {command}, or give another --data_dir.')
     found += [extraction.song_path(directory, name) for name in summary.splits().get('train', [])]
   if not found:
     raise DensityError(f'{data_dir} has no training songs of {", ".join(experiment.data.datasets)}. Give another --data_dir.')
@@ -151,12 +152,12 @@ def _feature_files(experiment, data_dir: str, most: int) -> list[str]:
 
 
 def _define_flags(define: commands.Define) -> None:
-  define(flags.DEFINE_string, 'workdir', None, 'of the training run')
-  define(flags.DEFINE_string, 'data_dir', None, 'where its dataset lies')
-  define(flags.DEFINE_integer, 'songs', 60, 'at most so many', lower_bound=1)
+  define(flags.DEFINE_string, 'workdir', None, 'folder of the training run')
+  define(flags.DEFINE_string, 'data_dir', None, 'folder of the datasets that it was trained on')
+  define(flags.DEFINE_integer, 'songs', 60, 'of its training songs, at most so many', lower_bound=1)
 
 
-@commands.with_flags(_define_flags)
+@commands.with_flags(_define_flags, bare='workdir')
 def main(defined: flags.FlagValues) -> int:
   """Writes the density beside the run."""
   from bassnet_jax import trained

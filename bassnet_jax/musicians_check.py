@@ -73,7 +73,11 @@ def pieces_of(dataset: str, data_dir: str, names: Sequence[str]) -> list[Feature
   from data_pipeline import build, catalogue, extraction
 
   if not build.is_built(dataset, data_dir, False):
-    raise CheckError(f'{dataset} is not in {data_dir}; build it (python -m data_pipeline.build --help) or give another --data_dir.')
+    name, config = catalogue.parse(dataset)
+    raise CheckError(
+      f'{dataset} is not in {data_dir}; build it (python -m data_pipeline.build --dataset={name} --config={config}), or give another '
+      '--data_dir.'
+    )
   there = build.build(dataset, data_dir, tfds_files=False).splits().get('validation', [])
   unknown = [name for name in names if name not in there]
   if unknown:
@@ -146,7 +150,7 @@ def _define_flags(define: commands.Define) -> None:
   define(flags.DEFINE_string, 'output', None, 'folder for piano rolls')
 
 
-@commands.with_flags(_define_flags)
+@commands.with_flags(_define_flags, bare='checkpoint')
 def main(defined: flags.FlagValues) -> int:
   """Prints the table and draws the piano rolls."""
   from bassnet_jax import trained

@@ -75,7 +75,10 @@ def probe(checkpoint: str, data_dir: str, songs: int, size: int) -> dict:
   _, description, _ = checkpoints.load_params(checkpoint)
   experiment = configs.from_dict(description['experiment'])
   if experiment.evaluation.kind != 'artificial':
-    raise ValueError(f'{checkpoint}: {experiment.name} was trained on music; expected a run on an artificial set, whose patterns are known')
+    raise ValueError(
+      f'{checkpoint}: {experiment.name} was trained on music; expected a run on an artificial set, whose patterns are known. Give another '
+      '--checkpoint.'
+    )
   corpus = corpora.open_corpus(experiment.data, data_dir, None, tfds_files=False)
   model = trained.load(checkpoint)
   training = artificial.encode(model, training_songs(corpus, experiment.data, report.CENTROID_SONGS), 'encoding training songs')
@@ -108,7 +111,7 @@ def main(defined: flags.FlagValues) -> int:
   from data_pipeline import storage
 
   if not defined.checkpoint:
-    raise ValueError('give --checkpoint=WORKDIR, the --workdir of a training run')
+    raise ValueError('--checkpoint is missing: give --checkpoint=WORKDIR, the --workdir of a training run')
   found = probe(defined.checkpoint, defined.data_dir, defined.songs, defined.size)
   print(f'step {found["step"]}; control on {defined.songs} held-out songs')
   for kind, words in (('best', "the decoder's best places"), ('centroids', "the encoder's centroids")):

@@ -64,7 +64,11 @@ def measure(
         found += [item] if item is not None else []
         progress.update()
   if not found:
-    raise ValueError(f'no piece of the split {split!r} of {dataset} can be used; python -m data_pipeline.build --dry_run says why')
+    name, config = catalogue.parse(dataset)
+    raise ValueError(
+      f'no piece of the split {split!r} of {dataset} can be used; python -m data_pipeline.build --dataset={name} --config={config} '
+      '--dry_run (with the same --manual_dir, where it needs one) says why'
+    )
   found.sort(key=lambda item: item.features.id)
   return {
     'dataset': dataset,
@@ -105,14 +109,14 @@ def _define_flags(define: commands.Define) -> None:
   define(flags.DEFINE_string, 'output', None, 'folder of robustness.md and robustness.json (default: WORKDIR/robustness of the first)')
 
 
-@commands.with_flags(_define_flags)
+@commands.with_flags(_define_flags, bare='checkpoint')
 def main(defined: flags.FlagValues) -> int:
   """Measures and writes the table."""
   from bassnet_jax import packaged
   from bassnet_jax.evaluation.page import write_json
 
   if not defined.checkpoint:
-    raise ValueError('give --checkpoint=WORKDIR, the --workdir of a training run')
+    raise ValueError('--checkpoint is missing: give --checkpoint=WORKDIR, the --workdir of a training run')
   folder = defined.output or os.path.join(defined.checkpoint[0], 'robustness')
   checkpoints = [packaged.resolve(path) for path in defined.checkpoint]
   found = measure(checkpoints, defined.dataset, defined.split, defined.soundfont, defined.manual_dir, defined.songs, defined.workers)

@@ -56,13 +56,14 @@ def find(path: str | os.PathLike, program: int | None = None) -> Instrument:
       if name not in (None, '', '<None>'):
         sounds.setdefault(number, (bank, name))
   if not sounds:
-    raise SoundFontError(f'{path} has no instrument besides drums.')
+    raise SoundFontError(f'{path} has no instrument besides drums. Give another --soundfont.')
   wanted = program
   if wanted is None:
     wanted = BASS_PROGRAM if BASS_PROGRAM in sounds else min(sounds)
   if wanted not in sounds:
     some = ', '.join(f'{number} {name}' for number, (_, name) in sorted(sounds.items())[:40])
-    raise SoundFontError(f'{path} has no program {wanted} (counted from 0); it has {some}{", ..." if len(sounds) > 40 else ""}.')
+    more = ', ...' if len(sounds) > 40 else ''
+    raise SoundFontError(f'{path} has no program {wanted} (counted from 0); it has {some}{more}. Give one of these.')
   return Instrument(path, sounds[wanted][0], wanted, sounds[wanted][1])
 
 
@@ -133,14 +134,15 @@ def _tinysoundfont():
 def _load(path: str):
   library = _tinysoundfont()
   if not os.path.isfile(path):
-    raise SoundFontError(f'{path}: {"a folder" if os.path.isdir(path) else "there is no such file"}; expected a SoundFont (.sf2 or .sf3).')
+    found = 'a folder' if os.path.isdir(path) else 'there is no such file'
+    raise SoundFontError(f'{path}: {found}; expected a SoundFont (.sf2 or .sf3). Check the path.')
   try:
     with open(path, 'rb') as file:
       head = file.read(12)
     if head[:4] != b'RIFF' or head[8:] != b'sfbk':  # the library itself may crash on anything else
-      raise SoundFontError(f'{path} is not a SoundFont: it begins with {head!r}; expected a .sf2 or .sf3 file.')
+      raise SoundFontError(f'{path} is not a SoundFont: it begins with {head!r}; expected a .sf2 or .sf3 file. Give another one.')
     return library.SoundFont(path)
   except OSError as error:
-    raise SoundFontError(f'{path} cannot be read: {error.strerror or error}.') from error
+    raise SoundFontError(f'{path} cannot be read: {error.strerror or error}. Look at its permissions.') from error
   except RuntimeError as error:
-    raise SoundFontError(f'{path} is a damaged SoundFont ({error}).') from error
+    raise SoundFontError(f'{path} is a damaged SoundFont ({error}). Copy it again, or give another one.') from error

@@ -95,7 +95,7 @@ def _define_flags(define: commands.Define) -> None:
   define(flags.DEFINE_string, 'json', None, 'also write the figures to this file')
 
 
-@commands.with_flags(_define_flags, BrowserError)
+@commands.with_flags(_define_flags, BrowserError, bare='checkpoint')
 def main(defined: flags.FlagValues) -> int:
   """Prints the figures."""
   return aims.report(measure(defined.checkpoint, defined.seconds, defined.drag_seconds, defined.chromium), AIMS, defined.json)

@@ -78,7 +78,8 @@ class TrainedModel:
       self.decode(self.encode_mix(np.zeros((1, ft.MIX_BINS), np.float32)), np.zeros(self.experiment.model.latent_size))
     except flax.errors.FlaxError as error:
       raise CheckpointError(
-        f'the parameters of {self.experiment.name} do not fit the network of this version: {str(error).split(" (http")[0][:200]}'
+        f'the parameters of {self.experiment.name} do not fit the network of this version: {str(error).split(" (http")[0][:200]}. '
+        'Use the version of this package that trained it, or train it anew.'
       ) from error
 
   def encode_mix(self, mix: np.ndarray) -> MixCode:

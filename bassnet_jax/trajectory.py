@@ -107,17 +107,17 @@ def read(path: str) -> Trajectory:
     raise TrajectoryError(f'{path} is a folder; expected a trajectory file. Give the path of one file.')
   try:
     if os.path.getsize(path) > MOST_BYTES:
-      raise TrajectoryError(f'{path} is larger than {MOST_BYTES >> 20} MiB; this is no trajectory file. Expected CSV (time,x,y) or JSON.')
+      raise TrajectoryError(f'{path} is larger than {MOST_BYTES >> 20} MiB; this is no trajectory file. Give CSV (time,x,y) or JSON.')
     with open(path, encoding='utf-8-sig') as file:
       text = file.read()
   except FileNotFoundError:
     raise TrajectoryError(f'{path}: there is no such trajectory file. Check the path.') from None
   except UnicodeDecodeError:
-    raise TrajectoryError(f'{path} is not a text file; expected CSV (time,x,y) or JSON.') from None
+    raise TrajectoryError(f'{path} is not a text file; expected CSV (time,x,y) or JSON. Give another file.') from None
   except OSError as error:
-    raise TrajectoryError(f'{path} cannot be read: {error.strerror}.') from error
+    raise TrajectoryError(f'{path} cannot be read: {error.strerror}. Look at its path and permissions.') from error
   if not text.strip():
-    raise TrajectoryError(f'{path} is empty; expected CSV (time,x,y) or JSON.')
+    raise TrajectoryError(f'{path} is empty; expected CSV (time,x,y) or JSON. Save it again, or give another file.')
   if text.lstrip()[0] in '[{':
     return from_points(_json_points(text, path), path)
   return from_points(_csv_points(text, path), path)
@@ -127,7 +127,7 @@ def _json_points(text: str, path: str) -> list[tuple]:
   try:
     content = json.loads(text)
   except (ValueError, RecursionError) as error:
-    raise TrajectoryError(f'{path} is not valid JSON: {error}.') from None
+    raise TrajectoryError(f'{path} is not valid JSON: {error}. Mend it there, or save it again.') from None
   if not isinstance(content, list):
     raise TrajectoryError(f'{path} holds no list; expected [{{"time": 0, "x": 0, "y": 0}}, ...].')
   for number, point in enumerate(content, start=1):
@@ -140,10 +140,10 @@ def _csv_points(text: str, path: str) -> list[list[str]]:
   try:
     rows = [row for row in csv.reader(text.splitlines()) if any(cell.strip() for cell in row)]
   except csv.Error as error:
-    raise TrajectoryError(f'{path} is not valid CSV: {error}.') from None
+    raise TrajectoryError(f'{path} is not valid CSV: {error}. Save it again, as lines of time,x,y.') from None
   header = [cell.strip().lower() for cell in rows[0]]
   if header != ['time', 'x', 'y']:
-    raise TrajectoryError(f"{path}: the first line is '{','.join(rows[0])[:60]}'; expected the header time,x,y.")
+    raise TrajectoryError(f"{path}: the first line is '{','.join(rows[0])[:60]}'; expected the header time,x,y. Put it there.")
   return rows[1:]
 
 

@@ -220,7 +220,7 @@ def test_a_result_in_the_wrong_folder_or_damaged_is_named(tmp_path):
   with pytest.raises(ValueError, match=r'is of a1_window64, seed 0\. Move it'):
     results.read(str(tmp_path))
   (tmp_path / 'a1_window64' / '1' / 'metrics.json').write_text('{"run":')
-  with pytest.raises(ValueError, match=r'is not JSON .*Remove it, and the sweep makes it again'):
+  with pytest.raises(ValueError, match=r'is not JSON .*Remove the file, and the sweep makes it again'):
     results.read(str(tmp_path))
 
 

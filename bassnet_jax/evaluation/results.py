@@ -150,7 +150,7 @@ def read(root: str) -> tuple[list[Result], list[Failure]]:
       if metrics is not None:
         fault = metrics_check.fault(metrics)
         if fault is not None:
-          raise ResultError(f'{os.path.join(folder, METRICS_FILE)}: {fault}. Remove it, and the sweep makes it again.')
+          raise ResultError(f'{os.path.join(folder, METRICS_FILE)}: {fault}. Remove the file, and the sweep makes it again.')
         run = metrics.get('run', {})
         named = (run.get('experiment', experiment), run.get('seed', int(seed)))
         if named != (experiment, int(seed)):
@@ -161,7 +161,7 @@ def read(root: str) -> tuple[list[Result], list[Failure]]:
         continue
       failure = _json(os.path.join(folder, FAILURE_FILE))
       if failure is not None and not isinstance(failure, dict):
-        raise ResultError(f'{os.path.join(folder, FAILURE_FILE)} holds no table. Remove it, and the sweep makes it again.')
+        raise ResultError(f'{os.path.join(folder, FAILURE_FILE)} holds no table. Remove the file, and the sweep makes it again.')
       if failure is not None:
         failures.append(Failure(experiment, int(seed), str(failure.get('message', ''))))
   return found, failures
@@ -178,7 +178,7 @@ def _json(path: str) -> dict[str, Any] | None:
     with open(path, encoding='utf-8') as file:
       return json.load(file)
   except (ValueError, RecursionError) as error:
-    raise ResultError(f'{path} is not JSON ({str(error)[:200]}). Remove it, and the sweep makes it again.') from error
+    raise ResultError(f'{path} is not JSON ({str(error)[:200]}). Remove the file, and the sweep makes it again.') from error
 
 
 def read_run(path: str) -> dict[str, Any]:
@@ -186,7 +186,7 @@ def read_run(path: str) -> dict[str, Any]:
   metrics = _json(path)
   fault = metrics_check.fault(metrics)
   if fault is not None:
-    raise ResultError(f'{path}: {fault}. Remove it, and the sweep makes it again.')
+    raise ResultError(f'{path}: {fault}. Remove the file, and the sweep makes it again.')
   return metrics.get('run', {})
 
 

@@ -62,7 +62,7 @@ def check(config: DataConfig, context: int) -> None:
   if config.window % 2 or context > ft.CONTEXT_FRAMES:
     raise ConfigError(
       f'data.window={config.window}, with {context} frames of context on both sides, as the dilations of the model ask for: expected an '
-      f'even window and at most {ft.CONTEXT_FRAMES} frames of context'
+      f'even window and at most {ft.CONTEXT_FRAMES} frames of context. Set another data.window, or smaller dilations.'
     )
 
 
