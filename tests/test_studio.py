@@ -90,6 +90,7 @@ def test_page_and_models_are_served_without_any_other_host(client):
   model = client.get('/api/models/0').json()
   assert model['density']['source'] == 'prior' and 'prior' in model['density']['note']
   assert client.get('/api/models/9').json()['error'].startswith('There is no such model')
+  assert client.get('/nowhere').json()['error'].startswith('There is nothing at this address')
 
 
 def test_lines_come_first_around_the_playhead_then_whole(client, song):

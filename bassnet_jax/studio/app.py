@@ -209,7 +209,8 @@ async def _plain_error(request: Request, error: Exception) -> Response:
     headers = {'connection': 'close'} if error.status == 408 else None
     return JSONResponse({'error': error.message}, status_code=error.status, headers=headers)
   if isinstance(error, HTTPException):
-    return JSONResponse({'error': str(error.detail)}, status_code=error.status_code)
+    nowhere = 'There is nothing at this address. Open the one that the studio printed when it started.'
+    return JSONResponse({'error': nowhere if error.status_code == 404 else str(error.detail)}, status_code=error.status_code)
   if isinstance(error, ClientDisconnect):  # the page was left during an upload
     return Response(status_code=400)
   traceback.print_exception(error)

@@ -75,7 +75,7 @@ class Shelf:
       StudioError: there is no such model, or it can't be loaded.
     """
     if model_id not in self.choices:
-      raise StudioError('There is no such model. Choose one of the list.', 404)
+      raise StudioError('There is no such model. Choose one of the list, or reload the page.', 404)
     with self._lock:
       if model_id not in self._loaded:
         self._loaded[model_id] = _load(self.choices[model_id].path)

@@ -121,7 +121,7 @@ class Session:
   def track(self, number: int) -> Track:
     """Raises StudioError where there is none."""
     if not isinstance(number, int) or number not in self.tracks:
-      raise StudioError('There is no such track; it may have been removed.', 404)
+      raise StudioError('There is no such track; it may have been removed. Reload the page.', 404)
     return self.tracks[number]
 
   def remove(self, number: int) -> None:

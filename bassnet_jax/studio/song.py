@@ -82,9 +82,9 @@ def parse_channels(value, tracks: Mapping[int, Track]) -> tuple[Channel, ...]:
   for row in value:
     number, gain = row.get('id'), row.get('gain', 1.0)
     if not isinstance(number, int) or number not in tracks:
-      raise StudioError('There is no such track; it may have been removed.', 404)
+      raise StudioError('There is no such track; it may have been removed. Reload the page.', 404)
     if isinstance(gain, bool) or not isinstance(gain, int | float) or not 0 <= gain <= LOUDEST_GAIN:
-      raise StudioError(f'A gain is {str(gain)[:20]}; expected 0 to {LOUDEST_GAIN:g}.')
+      raise StudioError(f'A gain is {str(gain)[:20]}; expected 0 to {LOUDEST_GAIN:g}. Reload the page.')
     channels.append(Channel(number, 0.0 if row.get('mute') else float(gain)))
   if len({channel.track for channel in channels}) != len(channels):
     raise StudioError('A track is in the mixer twice; reload the page.')

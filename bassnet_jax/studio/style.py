@@ -23,7 +23,10 @@ def position(model, mix: np.ndarray, bass: np.ndarray) -> tuple[float, float]:
 
   gap = abs(len(mix) - len(bass)) / features.SAMPLE_RATE
   if gap > LARGEST_STYLE_GAP:
-    raise StudioError(f'The two files differ in length by {gap:.1f} s. Give the mix without bass and the bass of one song.')
+    raise StudioError(
+      f'The mix and the bass differ in length by {gap:.1f} s; at most {LARGEST_STYLE_GAP:g} s are allowed. Give the mix without bass and '
+      'the bass of one song.'
+    )
   samples = min(len(mix), len(bass))
   bass = np.asarray(bass[:samples])
   try:

@@ -20,7 +20,7 @@ async function ask(path, options) {
   try {
     response = await fetch(path, options);
   } catch {
-    throw new StudioError('The studio does not answer. Is it still running in its terminal?');
+    throw new StudioError('The studio does not answer. Is it still running in its terminal? If not, start it again, then reload this page.');
   }
   return answer(response);
 }
@@ -95,7 +95,7 @@ export class Api {
     this.socket = socket;
     return new Promise((resolve, reject) => {
       socket.onopen = () => resolve();
-      socket.onerror = () => reject(new StudioError('The studio does not answer. Is it still running in its terminal?'));
+      socket.onerror = () => reject(new StudioError('The studio does not answer. Is it still running in its terminal? If not, start it again, then reload this page.'));
     });
   }
 

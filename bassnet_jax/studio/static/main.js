@@ -592,7 +592,7 @@ async function begin() {
   await studio.api.connect({
     message: takeMessage,
     binary: takeLine,
-    closed: () => complain('The connection to the studio is gone. Is it still running in its terminal? Then reload this page.'),
+    closed: () => complain('The connection to the studio is gone. Is it still running in its terminal? If not, start it again, then reload this page.'),
   });
   addEventListener('pagehide', () => studio.api.leave());
   await chooseModel(first);

@@ -57,5 +57,5 @@ export function checkProject(state) {
     expect(state.loop, (loop) => Array.isArray(loop) && loop.length === 2 && loop.every(within(0, 1e6)) && loop[1] - loop[0] >= 0.2, 'loop', 'two times in seconds, 0.2 s apart or more');
   }
   expect(state.tempo, (value) => ['auto', 'fixed'].includes(value), 'MIDI tempo', 'auto or fixed');
-  expect(state.bpm, within(0, 1000), 'beats a minute', 'a number up to 1000');
+  expect(state.bpm, within(0, 1000), 'beats a minute', 'a number from 0 to 1000');
 }
