@@ -101,5 +101,5 @@ def test_the_command_prints_and_writes_what_it_found(tmp_path, monkeypatch, caps
 
 def test_too_many_hours_for_a_device_are_refused_at_once(monkeypatch):
   monkeypatch.setattr(resident_shards, 'device_room', lambda mesh: 10e9)
-  with pytest.raises(configs.ConfigError, match=r'--hours=60: the features are 1\d\.\d GB; a device has room for 10\.0 GB: fewer hours'):
+  with pytest.raises(configs.ConfigError, match=r'--hours=60: the features are 1\d\.\d GB; a device has room for 10\.0 GB\. Give fewer'):
     benchmark_training.made_up(small(), 60.0)
