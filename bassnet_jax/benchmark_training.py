@@ -225,7 +225,10 @@ def main(defined: flags.FlagValues) -> int:
 
   experiment = configs.override(experiments.get(defined.experiment), defined.set)
   experiment = configs.replace(experiment, data={'backend': 'resident', 'max_songs': 0})
-  figures = measure(experiment, defined.hours, defined.seeds, Length(defined.seconds, defined.steps), defined.full)
+  try:
+    figures = measure(experiment, defined.hours, defined.seeds, Length(defined.seconds, defined.steps), defined.full)
+  except MemoryError as error:
+    raise configs.ConfigError(f'--hours={defined.hours:g}: the features have no room in memory ({error}). Give fewer') from error
   made = {
     'date': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
     'hardware': hardware.describe(),

@@ -10,6 +10,7 @@ from absl import app, flags
 
 from bassnet_jax import checkpoints, packaged
 from bassnet_jax import config as configs
+from bassnet_jax import description as descriptions
 from data_pipeline import commands
 
 _JSON = flags.DEFINE_bool('json', False, 'Print JSON instead of text.')
@@ -28,7 +29,8 @@ def describe(path: str) -> dict[str, Any]:
   Raises:
     CheckpointError: there is none.
   """
-  description, step, parameters = checkpoints.load_description(path)
+  found, step, parameters = checkpoints.load_description(path)
+  description = {name: kind() for name, kind in descriptions.OPTIONAL.items()} | found
   return {
     'checkpoint': path,
     'step': step,
@@ -38,11 +40,11 @@ def describe(path: str) -> dict[str, Any]:
     'commit': description['commit'],
     'experiment': description['experiment'],
     'datasets': description['datasets'],
-    'source_options': description.get('source_options', {}),
+    'source_options': description['source_options'],
     'features_version': description['features_version'],
     'statistics_version': statistics_version(description['statistics']),
     'licences': description['licences'],
-    'credits': description.get('credits', {}),
+    'credits': description['credits'],
     'initialised_from': description.get('initialised_from'),
   }
 
@@ -59,7 +61,7 @@ def text(found: dict[str, Any], most_credits: int = 20) -> str:
   lines = [
     f'checkpoint   {found["checkpoint"]}',
     f'experiment   {experiment.name}, seed {found["seed"]}',
-    f'training     step {found["step"]} of {found["steps"]}, {found["parameters"]:,} parameters, code {found["commit"][:12]}',
+    f'training     step {found["step"]} of {found["steps"]}, {found["parameters"]:,} parameters, code {found["commit"][:12] or "unknown"}',
     f'data         {", ".join(found["datasets"])}; {songs} training songs',
     *(f'built with   {name}: {" ".join(options)}' for name, options in found['source_options'].items()),
     f'features     version {found["features_version"]}, statistics {found["statistics_version"]}',

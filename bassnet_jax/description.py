@@ -14,11 +14,11 @@ from data_pipeline import storage
 
 CALIBRATION_FILE = 'calibration.json'
 _BINS = {'mix_mean': ft.MIX_BINS, 'mix_std': ft.MIX_BINS, 'bass_mean': ft.BASS_BINS, 'bass_std': ft.BASS_BINS}
-# What older descriptions may lack.
-_OTHERS = {
+OPTIONAL = {
   **{'datasets': list, 'source_options': dict, 'licences': dict, 'credits': dict},
   **{'commit': str, 'step': int, 'steps': int, 'seed': int},
 }
+"""What older descriptions may lack -> its kind."""
 
 
 class DescriptionError(ValueError):
@@ -34,7 +34,7 @@ def check(description: Any) -> dict[str, Any]:
   _need(isinstance(description, dict), 'it is no table')
   for name, kind in {'experiment': dict, 'statistics': dict, 'features_version': str}.items():
     _need(isinstance(description.get(name), kind), f'{name} is missing, or no {"text" if kind is str else "table"}')
-  for name, kind in _OTHERS.items():
+  for name, kind in OPTIONAL.items():
     found = description.get(name, kind())
     _need(isinstance(found, kind) and not isinstance(found, bool), f'{name} is of another form')
   _need(all(isinstance(name, str) for name in description.get('datasets', [])), 'datasets holds something else than names')

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from absl import flags
 
-from bassnet_jax import aims
+from bassnet_jax import aims, side_by_side
 from data_pipeline import commands
 
 RATE = 44_100
@@ -108,7 +108,7 @@ def run(command: Sequence[str]) -> tuple[float, float, str]:
     output = said.read()
   code, seconds, memory = json.loads(done.stdout)
   if code:
-    raise RuntimeError(f'{" ".join(command)[:200]} failed: {output[-2000:]}')
+    raise RuntimeError(f'{" ".join(command).splitlines()[0][:200]} failed: {side_by_side.last_words(output)}')
   # macOS counts in bytes, Linux in KiB.
   return seconds, memory / (1 << 20 if sys.platform == 'darwin' else 1 << 10), output
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from typing import Any
 
@@ -151,6 +152,8 @@ def main(arguments: list[str]) -> None:
   commands.only_flags(arguments[1:], 'checkpoint')
   if not _CHECKPOINT.value:
     raise ValueError('--checkpoint is missing: give --checkpoint=WORKDIR, the --workdir of a training run')
+  if not re.fullmatch(r'[\w-]+', _NAME.value):
+    raise ValueError(f'--name={_NAME.value}: expected letters, digits, - and _')
   folder = pack(storage.absolute(_CHECKPOINT.value), _NAME.value)
   size = sum(os.path.getsize(os.path.join(folder, file)) for file in os.listdir(folder))
   print(f'packaged: {folder}, {size / 1e6:.1f} MB')

@@ -50,16 +50,20 @@ def new_page(chromium: str | None, **options) -> Iterator:
     options: of Playwright's `Browser.new_page`.
 
   Raises:
-    BrowserError: the browser or playwright is missing.
+    BrowserError: the browser or playwright is missing, or the browser does not start.
   """
   if not chromium:
     raise BrowserError('Chromium is missing: apt-get install chromium, or give its path with --chromium.')
   try:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import Error, sync_playwright
   except ImportError as error:
     raise BrowserError('playwright is missing: pip install playwright') from error
   with sync_playwright() as playwright:
-    browser = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
+    try:
+      browser = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
+    except Error as error:
+      reason = str(error).splitlines()[0]
+      raise BrowserError(f'{chromium} does not start as a browser ({reason}). Give the path of a Chromium with --chromium.') from error
     yield browser.new_page(**options)
     browser.close()
 

@@ -247,6 +247,10 @@ def main(arguments: Sequence[str]) -> None:
         seeds_at_once=_SEEDS_AT_ONCE.value,
       )
       failed = sweep(plan, select(_EXPERIMENTS.value, experiments.names()), range(_SEEDS.value), _JOBS.value)
+    if not any(results.read(kept)):
+      raise ValueError(
+        f'--results={_RESULTS.value} holds no result; expected EXPERIMENT/SEED/metrics.json below it, as a sweep leaves them'
+      )
     described = {name: experiments.description(name).splitlines()[0] for name in experiments.names()}
     print(f'results: {results_page.write(kept, described)}', flush=True)
   except side_by_side.Stopped as error:

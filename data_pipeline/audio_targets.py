@@ -3,7 +3,7 @@
 Two estimators (pYIN and YIN, see `pitch_tracking`) must agree on a frame's pitch; else it's `UNLABELLED` and left out of the loss.
 Measure it on rendered basses whose notes are known:
 
-  python -m data_pipeline.audio_targets --measure --folder=FOLDER_WITH_FREEDOOM
+  python -m data_pipeline.audio_targets --measure --manual_dir=FOLDER_WITH_FREEDOOM
 """
 
 from __future__ import annotations
@@ -253,11 +253,11 @@ def main(arguments: list[str] | None = None) -> int:
     prog='python -m data_pipeline.audio_targets', description='Accuracy of pitch and onsets estimated from audio.'
   )
   parser.add_argument('--measure', action='store_true', required=True, help='measure on rendered basses of Freedoom')
-  parser.add_argument('--folder', default='', help='folder with freedoom1.wad and freedoom2.wad below it; default: where Debian puts them')
+  parser.add_argument('--manual_dir', default='', help='folder with freedoom1.wad and freedoom2.wad; default: where Debian puts them')
   parser.add_argument('--pieces', type=int, default=8, help='how many pieces')
   parser.add_argument('--seconds', type=float, default=60.0, help='how much of each, from its first bass note on')
   flags = parser.parse_args(arguments)
-  source = Freedoom(flags.folder)
+  source = Freedoom(flags.manual_dir)
   keys = source.songs()
   targets_from_audio(np.random.default_rng(0).normal(size=SAMPLE_RATE).astype(np.float32), FRAME_RATE)  # librosa compiles on first use
   names = [field.name for field in dataclasses.fields(Accuracy)]

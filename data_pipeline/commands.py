@@ -23,7 +23,7 @@ USER_ERRORS = (ValueError, OSError, ModuleNotFoundError, flags.Error)
 """What a user's mistake raises: nearly every error of this project is a ValueError; a command names what else it expects."""
 
 _OF_A_FLAG = {
-  r"Unknown command line flag '(.+?)'\. Did you mean: (.+?) \?": r'there is no flag --\1; did you mean --\2?',
+  r"Unknown command line flag '(.+?)'\. Did you mean: ([^ ,]+).* \?": r'there is no flag --\1; did you mean --\2?',
   r"Unknown command line flag '(.+?)'": r'there is no flag --\1; --help names them',
   r"\('Non-boolean argument to boolean flag', .*\)": 'expected true or false',
   r'could not convert string to float: .*': 'expected a number',
@@ -51,24 +51,18 @@ def refuse(error: BaseException, reason: str | None = None) -> int:
     raise error
   reason = reason or file_errors.explain(error) or type(error).__name__
   if isinstance(error, flags.Error):
-    reason = _in_plain_words(reason)
+    for theirs, plain in _OF_A_FLAG.items():
+      reason = re.sub(theirs, plain, reason)
   print(f'error: {reason}\n(BASSNET_JAX_TRACEBACK=1 shows where it was raised)', file=sys.stderr)
   return 2
 
 
-def _in_plain_words(reason: str) -> str:
-  for theirs, plain in _OF_A_FLAG.items():
-    reason = re.sub(theirs, plain, reason)
-  return reason
-
-
 def parse_flags(arguments: Sequence[str]) -> list[str]:
-  """What `app.run` parses the flags of a command with: as absl does, which ends the process with 1, but in words for its user."""
+  """What `app.run` parses the flags of a command with: a mistake ends the process as every other mistake of a user does."""
   try:
     return flags.FLAGS(arguments)
   except flags.Error as error:
-    print(f'error: {_in_plain_words(str(error))}', file=sys.stderr)
-    sys.exit(1)
+    sys.exit(refuse(error))
 
 
 def only_flags(words: Sequence[str], bare: str | None = None, assigned: str | None = None) -> None:

@@ -103,3 +103,12 @@ def test_too_many_hours_for_a_device_are_refused_at_once(monkeypatch):
   monkeypatch.setattr(resident_shards, 'device_room', lambda mesh: 10e9)
   with pytest.raises(configs.ConfigError, match=r'--hours=60: the features are 1\d\.\d GB; a device has room for 10\.0 GB\. Give fewer'):
     benchmark_training.made_up(small(), 60.0)
+
+
+def test_more_hours_than_memory_holds_are_told_in_words(monkeypatch, capsys):
+  def measure(*_):
+    raise MemoryError('Unable to allocate 196 GiB')
+
+  monkeypatch.setattr(benchmark_training, 'measure', measure)
+  assert benchmark_training.main(['benchmark_training', '--hours=90000']) == 2
+  assert 'error: --hours=90000: the features have no room in memory (Unable to allocate 196 GiB). Give fewer' in capsys.readouterr().err

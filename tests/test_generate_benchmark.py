@@ -39,6 +39,11 @@ def test_help_and_mistakes(capsys):
   assert 'four' in capsys.readouterr().err
 
 
+def test_a_command_that_fails_is_told_by_its_last_words():
+  with pytest.raises(RuntimeError, match=r'failed: ValueError: no such model$'):
+    generate_benchmark.run([sys.executable, '-c', "raise ValueError('no such model')"])
+
+
 @pytest.mark.slow
 def test_an_hour_of_music_stays_below_two_gigabytes():
   figures = generate_benchmark.measure(None, [60.0], 1, say=lambda text: None)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import tiny
 
 from bassnet_jax import config as configs
-from bassnet_jax import fine_tuning, generate, packaged, trained
+from bassnet_jax import describe, fine_tuning, generate, packaged, trained
 from bassnet_jax import model as networks
 from bassnet_jax.config import Experiment
 from data_pipeline import features as ft
@@ -74,3 +76,18 @@ def test_a_damaged_file_is_named(folder):
 def test_values_beyond_half_precision_are_refused(tmp_path):
   with pytest.raises(ValueError, match='kernel'):
     packaged.write(str(tmp_path), {'kernel': np.full(3, 1e6)}, {'step': 0})
+
+
+@pytest.mark.parametrize('name', ['../elsewhere', 'a/b', ''])
+def test_a_model_is_packaged_among_the_others_only(name, tmp_path):
+  environment = os.environ | {'PYTHONPATH': os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}
+  command = [sys.executable, '-m', 'bassnet_jax.packaged', f'--checkpoint={tmp_path}', f'--name={name}']
+  done = subprocess.run(command, env=environment, capture_output=True, text=True)
+  assert done.returncode == 2 and f'error: --name={name}: expected letters' in done.stderr
+
+
+def test_what_an_older_description_lacks_is_empty(folder):
+  """`describe` prints what is there."""
+  found = describe.describe(folder[0])
+  assert (found['steps'], found['seed'], found['commit'], found['datasets'], found['licences']) == (0, 0, '', [], {})
+  assert 'code unknown' in describe.text(found)

@@ -441,6 +441,16 @@ def test_a_model_of_one_part_of_the_mix_is_refused(monkeypatch, tmp_path):
     shelf.get(shelf.first)
 
 
+def test_a_model_whose_network_does_not_fit_says_so(monkeypatch, tmp_path):
+  def warm_up():
+    raise trained.CheckpointError('the parameters of a1 do not fit the network of this version')
+
+  monkeypatch.setattr(trained, 'load', lambda path: types.SimpleNamespace(describe={}, warm_up=warm_up))
+  shelf = models.Shelf(models.find([str(tmp_path)]))
+  with pytest.raises(StudioError, match=r'cannot be used\. the parameters of a1 do not fit'):
+    shelf.get(shelf.first)
+
+
 def test_port_that_is_taken(tmp_path, capsys):
   taken = main._listen('127.0.0.1', 0)
   taken.listen()

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bassnet_jax import aims, studio_benchmark
+from bassnet_jax import aims, studio_benchmark, studio_browser
 
 GOOD = {
   'studio.opens.seconds': 5.0,
@@ -52,3 +52,12 @@ def test_other_lengths_have_no_aim(run):
 def test_aims_from_below():
   assert 'MISSED' in aims.table({'speed': 1.0}, {'speed': (aims.AT_LEAST, 2.0)})
   assert 'MISSED' not in aims.table({'speed': 2.0}, {'speed': (aims.AT_LEAST, 2.0)})
+
+
+@pytest.mark.parametrize('path', ['nowhere', 'no_browser'])
+def test_a_browser_that_does_not_start_is_named(path, tmp_path):
+  pytest.importorskip('playwright')
+  (tmp_path / 'no_browser').write_text('not a program')
+  chromium = str(tmp_path / path)
+  with pytest.raises(studio_browser.BrowserError, match=f'{path} does not start as a browser'), studio_browser.new_page(chromium):
+    pass

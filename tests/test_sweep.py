@@ -195,3 +195,10 @@ def test_from_nothing_to_the_page(data_dir, tmp_path):
   broken = call('--seeds=3', '--set', 'data.batch_size=12')
   assert broken.returncode == 1 and '1 runs failed: a1_window64 seed 2' in broken.stderr
   assert '## Runs that failed' in (tmp_path / 'RESULTS.md').read_text()
+
+
+def test_a_page_of_no_results_is_a_mistake(tmp_path):
+  command = [sys.executable, '-m', 'bassnet_jax.sweep', '--report_only', f'--results={tmp_path}/results']
+  done = subprocess.run(command, env=os.environ | {'PYTHONPATH': ROOT}, cwd=tmp_path, capture_output=True, text=True)
+  assert done.returncode == 2 and f'error: --results={tmp_path}/results holds no result' in done.stderr
+  assert not os.listdir(tmp_path)

@@ -108,15 +108,15 @@ def _load(path: str):
 
   try:
     model = trained.load(path)
+    part = separation.part_of(model.describe.get('datasets', ()))
+    if part is not None:  # songs are analysed once, for all models
+      words = 'harmonic' if part == 'harm' else 'percussive'
+      raise StudioError(
+        f'The model {path} listens to the {words} part of a mix alone, and the studio plays to whole mixes. Choose another model, or run '
+        'python -m bassnet_jax.generate with this one.',
+        409,
+      )
+    model.warm_up()
   except trained.CheckpointError as error:
     raise StudioError(f'The model {path} cannot be used. {error}', 500) from error
-  part = separation.part_of(model.describe.get('datasets', ()))
-  if part is not None:  # songs are analysed once, for all models
-    words = 'harmonic' if part == 'harm' else 'percussive'
-    raise StudioError(
-      f'The model {path} listens to the {words} part of a mix alone, and the studio plays to whole mixes. Choose another model, or run '
-      'python -m bassnet_jax.generate with this one.',
-      409,
-    )
-  model.warm_up()
   return model

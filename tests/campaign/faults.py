@@ -96,8 +96,12 @@ class Scene:
     for word in words:
       expect(word in text, f'{word!r} was not said: {text[-1500:]}')
     if code:
-      self.said = text[text.rfind('error: ') :].replace(str(self.folder), 'FOLDER').replace(str(self.laboratory.root), 'LABORATORY').strip()
+      self.said = self.without_places(text[text.rfind('error: ') :]).strip()
     return text
+
+  def without_places(self, text: str) -> str:
+    """A message without the folders of this machine; the program may have cut it within one."""
+    return text.replace(str(self.folder), 'FOLDER').replace(str(self.laboratory.root), 'LABORATORY')
 
   def begun(self, setting: Setting) -> None:
     """Puts a run that was stopped half-way into the workdir; it is made once for a setting."""
@@ -280,7 +284,7 @@ def _damaged_newest(scene: Scene, setting: Setting, how: str, which: Callable[[p
   last = newest(scene.workdir)
   damage(which(last), how)
   text = scene.run(setting, 0, f'the checkpoint of step {last.name} is damaged', 'going on from step')
-  scene.said = next(line for line in text.splitlines() if 'is damaged' in line).replace(str(scene.folder), 'FOLDER')
+  scene.said = scene.without_places(next(line for line in text.splitlines() if 'is damaged' in line))
   expect((scene.workdir / 'damaged_checkpoints' / last.name).is_dir(), 'the damaged checkpoint is gone')
   scene.ends_as_if_nothing_had_happened(setting)
 
