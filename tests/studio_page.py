@@ -170,11 +170,16 @@ def settled(page) -> list[dict]:
 
 
 def heard_pitch(page) -> tuple[float, float]:
-  """(MIDI pitch of what sounds now, that of the piano roll's note at that time), taken in the middle of a note."""
+  """(MIDI pitch of what sounds now, that of the piano roll's note at that time), taken in the middle of a note.
+
+  Not until the notes have been the same for 0.3 s: what was heard last would hold the end of a note that a new line took away.
+  """
   sample = wait(
     page,
     """() => {
       const { transport, notes } = studio;
+      if (window.lastNotes !== notes) [window.lastNotes, window.lastChange] = [notes, performance.now()];
+      if (performance.now() - window.lastChange < 300) return null;
       const seconds = 4096 / transport.context.sampleRate;
       const now = transport.position() - 0.01;
       const note = notes.find((n) => n.onset + 0.03 < now - seconds && n.offset > now);
