@@ -7,6 +7,7 @@ disturbed. A call that was stopped goes on where it was. Results: RESULTS/kills.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -16,8 +17,10 @@ import random
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
+from concurrent import futures
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # the tests' makers of songs
 
@@ -121,23 +124,40 @@ def plan_of(seed: int, number: int) -> Plan:
 
 
 class Campaign:
-  """Tries in one laboratory; runs that nobody disturbs are made once for each setting."""
+  """Tries in one laboratory, from several threads if wanted; runs that nobody disturbs are made once for each setting."""
 
   def __init__(self, laboratory: Laboratory):
     self.laboratory = laboratory
+    self._lock = threading.Lock()  # whoever holds it may change the datasets that tries share, or look for what was left in them
+    self._started: list[Running] = []
+    self._over = False
+
+  def end(self) -> None:
+    """Kills every run, of other threads too, and starts none any more: their tries end soon, without a result that counts."""
+    self._over = True
+    for running in list(self._started):
+      running.end()
 
   def undisturbed(self, setting: Setting) -> pathlib.Path:
     """The workdir of a finished run."""
     folder = self.laboratory.root / 'undisturbed' / setting.name
-    if not (folder / 'finished').exists():
-      shutil.rmtree(folder, ignore_errors=True)
-      folder.mkdir(parents=True)
-      self._to_the_end(setting, folder / 'run', self.laboratory.data_dir(setting.report), folder / 'log.txt')
-      (folder / 'finished').touch()
+    with self._lock if not (folder / 'finished').exists() else contextlib.nullcontext():
+      if not (folder / 'finished').exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        self._to_the_end(setting, folder / 'run', self.laboratory.data_dir(setting.report), folder / 'log.txt')
+        (folder / 'finished').touch()
     return folder / 'run'
 
-  def _to_the_end(self, setting: Setting, workdir: pathlib.Path, data_dir: pathlib.Path, log: pathlib.Path) -> Running:
+  def _start(self, setting: Setting, workdir: pathlib.Path, data_dir: pathlib.Path, log: pathlib.Path) -> Running:
+    if self._over:
+      raise RuntimeError('the campaign was stopped')
     running = Running(self.laboratory.command(setting, workdir, data_dir), log, setting.processes)
+    self._started = [each for each in self._started if each.alive()] + [running]
+    return running
+
+  def _to_the_end(self, setting: Setting, workdir: pathlib.Path, data_dir: pathlib.Path, log: pathlib.Path) -> Running:
+    running = self._start(setting, workdir, data_dir, log)
     try:
       codes = running.wait(LONGEST)
     finally:
@@ -162,11 +182,11 @@ class Campaign:
       at, started = self._disturb(plan, workdir, data_dir, log)
       outcome = dataclasses.replace(outcome, hit=True, at=at)
       started.append(self._to_the_end(after, workdir, data_dir, log))
-      identical, difference = min((compare(whole, workdir, plan.setting.report) for whole in wholes), key=lambda pair: pair[1])
       left = [f'process {member}' for running in started for member in running.left_over()]
-      outcome = dataclasses.replace(
-        outcome, identical=identical, difference=difference, left_over=left + remains(workdir) + remains(data_dir)
-      )
+      with self._lock:
+        identical, difference = min((compare(whole, workdir, plan.setting.report) for whole in wholes), key=lambda pair: pair[1])
+        left += remains(workdir) + remains(data_dir)
+      outcome = dataclasses.replace(outcome, identical=identical, difference=difference, left_over=left)
       traceback = 'Traceback (most recent call last)'
       if traceback in log.read_text(errors='replace'):
         outcome = dataclasses.replace(outcome, problem='a traceback was printed')
@@ -189,7 +209,7 @@ class Campaign:
     which = [drawn.randrange(plan.setting.processes)] if plan.alone else list(range(plan.setting.processes))
     started = []
     for _ in range(ATTEMPTS):
-      running = Running(self.laboratory.command(plan.setting, workdir, data_dir), log, plan.setting.processes)
+      running = self._start(plan.setting, workdir, data_dir, log)
       started.append(running)
       try:
         view = View(workdir, data_dir, log, running.begun, running.printed)
@@ -322,33 +342,40 @@ def statements(outcomes: Sequence[dict]) -> list[str]:
   return lines
 
 
-def run(tries: int, seed: int, results: pathlib.Path, root: pathlib.Path, kinds: Sequence[str] = ()) -> list[dict]:
-  """Makes the tries that the results lack, and writes them after each.
+def run(tries: int, seed: int, results: pathlib.Path, root: pathlib.Path, kinds: Sequence[str] = (), at_once: int = 1) -> list[dict]:
+  """Makes the tries that the results lack, and writes them after each, in the order of their numbers.
 
   Args:
     kinds: only tries of these; all if empty.
+    at_once: tries at one time. What they come to does not depend on it.
   """
   command = f'python -m tests.campaign.kills --tries={tries} --seed={seed}' + (f' --kinds={",".join(kinds)}' if kinds else '')
+  command += f' --at_once={at_once}' if at_once > 1 else ''
   kept = part.kept(str(results), 'kills')
   outcomes = kept['outcomes'][:tries] if kept and (kept['seed'], kept['kinds']) == (seed, list(kinds)) else []
   wanted = (number for number in itertools.count() if not kinds or plan_of(seed, number).kind in kinds)
   numbers = list(itertools.islice(wanted, tries))
   campaign = Campaign(Laboratory(root))
-  with Progress(tries, 'kills', 'tries', done=len(outcomes)) as progress:
-    for number in numbers[len(outcomes) :]:
-      plan = plan_of(seed, number)
-      outcome = campaign.attempt(plan, number)
-      outcomes.append(dataclasses.asdict(outcome) | {'good': outcome.good})
-      words = f'{plan.setting.name}, SIG{plan.signal} {KINDS[plan.kind].what}, after step {outcome.at}: '
-      words += ('bit-identical' if outcome.identical else f'losses within {outcome.difference:.1e}') if outcome.good else 'NOT THE SAME'
-      progress.message(words + ('' if outcome.hit else ' (its moment was not hit)') + f', {outcome.seconds:.0f} s')
-      if not outcome.good:
-        progress.message(f'  {outcome.problem or outcome.left_over or outcome.difference}')
-      progress.update()
-      part.write(
-        str(results), 'kills', title='Killed and gone on', command=command, statements=statements(outcomes), table=summary(outcomes),
-        kinds=list(kinds), seed=seed, outcomes=outcomes,
-      )  # fmt: skip
+  with futures.ThreadPoolExecutor(at_once) as pool, Progress(tries, 'kills', 'tries', done=len(outcomes)) as progress:
+    plans = {number: plan_of(seed, number) for number in numbers[len(outcomes) :]}
+    waiting = [pool.submit(campaign.attempt, plan, number) for number, plan in plans.items()]
+    try:
+      for plan, outcome in zip(plans.values(), (each.result() for each in waiting)):
+        outcomes.append(dataclasses.asdict(outcome) | {'good': outcome.good})
+        words = f'{plan.setting.name}, SIG{plan.signal} {KINDS[plan.kind].what}, after step {outcome.at}: '
+        words += ('bit-identical' if outcome.identical else f'losses within {outcome.difference:.1e}') if outcome.good else 'NOT THE SAME'
+        progress.message(words + ('' if outcome.hit else ' (its moment was not hit)') + f', {outcome.seconds:.0f} s')
+        if not outcome.good:
+          progress.message(f'  {outcome.problem or outcome.left_over or outcome.difference}')
+        progress.update()
+        part.write(
+          str(results), 'kills', title='Killed and gone on', command=command, statements=statements(outcomes), table=summary(outcomes),
+          kinds=list(kinds), seed=seed, outcomes=outcomes,
+        )  # fmt: skip
+    except BaseException:
+      pool.shutdown(wait=False, cancel_futures=True)
+      campaign.end()
+      raise
   return outcomes
 
 
@@ -361,6 +388,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
   flags.DEFINE_integer('tries', 100, 'in all', lower_bound=1, flag_values=defined)
   flags.DEFINE_integer('seed', 0, 'of all choices', lower_bound=0, flag_values=defined)
   flags.DEFINE_list('kinds', [], f'only these of {", ".join(KINDS)}', flag_values=defined)
+  flags.DEFINE_integer('at_once', 1, 'tries at one time', lower_bound=1, flag_values=defined)
   flags.DEFINE_string('results', 'docs/campaign', 'folder of kills.json', flag_values=defined)
   flags.DEFINE_string('folder', None, 'where the runs are; default: a temporary one, deleted at the end', flag_values=defined)
   flags.DEFINE_bool('help', False, 'show this text', flag_values=defined)
@@ -376,7 +404,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f'kills: {error}', file=sys.stderr)
     return 2
   folder = part.begin('kills', defined.folder)
-  outcomes = run(defined.tries, defined.seed, pathlib.Path(defined.results), folder, defined.kinds)
+  outcomes = run(defined.tries, defined.seed, pathlib.Path(defined.results), folder, defined.kinds, defined.at_once)
   print('\n'.join('  '.join(f'{cell:<62}' if i == 0 else f'{cell:>13}' for i, cell in enumerate(row)) for row in summary(outcomes)))
   print('\n'.join(statements(outcomes)))
   return part.end(folder, defined.folder, all(each['good'] for each in outcomes))
