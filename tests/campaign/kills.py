@@ -360,7 +360,7 @@ def run(tries: int, seed: int, results: pathlib.Path, root: pathlib.Path, kinds:
     plans = {number: plan_of(seed, number) for number in numbers[len(outcomes) :]}
     waiting = [pool.submit(campaign.attempt, plan, number) for number, plan in plans.items()]
     try:
-      for plan, outcome in zip(plans.values(), (each.result() for each in waiting)):
+      for plan, outcome in zip(plans.values(), (each.result() for each in waiting), strict=True):
         outcomes.append(dataclasses.asdict(outcome) | {'good': outcome.good})
         words = f'{plan.setting.name}, SIG{plan.signal} {KINDS[plan.kind].what}, after step {outcome.at}: '
         words += ('bit-identical' if outcome.identical else f'losses within {outcome.difference:.1e}') if outcome.good else 'NOT THE SAME'
