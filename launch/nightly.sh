@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What takes longer than CI may: launch/nightly.sh [--dry_run] [STAGE...]; stages: lowest newest plain python3.N network campaign
 # Without a STAGE: all, with python3.12, python3.13 and every other Python from 3.11 on that is on PATH or that pyenv has installed.
-# Each stage of a Python has an environment of its own in a temporary folder. Results: docs/campaign/nightly.json and docs/campaign.md.
+# Each stage of a Python has an environment of its own in a temporary folder. Results, kept after each stage beside those of earlier days:
+# docs/campaign/nightly.json and docs/campaign.md.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 export PIP_DISABLE_PIP_VERSION_CHECK=1 JAX_PLATFORMS=cpu
@@ -118,13 +119,17 @@ stage() {
   esac
 }
 
+# Keeps how a stage ended, so that nothing is lost if the next one is cut off: keep STAGE RESULT SECONDS.
+keep() {
+  [ -n "$dry_run" ] || "$python" -m tests.campaign nightly "--stage=$1" "--result=$2" "--seconds=$3" > /dev/null
+}
+
 failed=0
-rows=''
 for stage in $stages; do
   found=''
   if [[ $stage = python3.* ]] && ! found=$(interpreter "$stage"); then
     echo "== $stage: not installed (neither on PATH nor among pyenv's versions), skipped"
-    rows+="$stage,not installed,0"$'\n'
+    keep "$stage" 'not installed' 0 || failed=1
     continue
   fi
   echo "== $stage"
@@ -133,7 +138,6 @@ for stage in $stages; do
   stage "$stage" "$found" || result=failed
   [ "$result" = passed ] || failed=1
   echo "== $stage: $result, $((SECONDS - begin)) s"
-  rows+="$stage,$result,$((SECONDS - begin))"$'\n'
+  keep "$stage" "$result" "$((SECONDS - begin))" || failed=1
 done
-[ -n "$dry_run" ] || printf '%s' "$rows" | "$python" -m tests.campaign nightly "--stages=$stages" || failed=1
 exit $failed

@@ -1,5 +1,6 @@
 """No network at run time: with networking cut off everything imports, generates and trains; and what the nightly run would run."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -59,6 +60,18 @@ def test_pythons_are_found_on_the_path_and_among_pyenv_s(monkeypatch, tmp_path):
   everything = [line.split()[1].rstrip(':') for line in nightly('--dry_run').splitlines() if line.startswith('== ')]
   assert everything[:3] == ['lowest', 'lowest', 'newest'] and {'plain', 'python3.19', 'python3.20', 'campaign'} <= set(everything)
   assert f'python3.{sys.version_info.minor}' not in everything or sys.version_info.minor in (12, 13), 'that is what newest tests'
+
+
+def test_each_stage_stays_as_it_ended_at_its_last_time(tmp_path):
+  def kept(stage: str, result: str) -> list[list[str]]:
+    command = [sys.executable, '-m', 'tests.campaign', 'nightly', f'--stage={stage}', f'--result={result}', '--seconds=7']
+    subprocess.run([*command, f'--results={tmp_path / "results"}'], cwd=ROOT, check=True, capture_output=True)
+    return [row[:3] for row in json.loads((tmp_path / 'results' / 'nightly.json').read_text())['table'][1:]]
+
+  assert kept('lowest', 'failed') == [['lowest', 'failed', '7']]
+  assert kept('python3.14', 'not installed')[1:] == [['python3.14', 'not installed', '7']]
+  assert kept('lowest', 'passed') == [['lowest', 'passed', '7'], ['python3.14', 'not installed', '7']]
+  assert 'stages run: 1, passed: 1' in (tmp_path / 'results.md').read_text()
 
 
 def test_an_unknown_stage_is_refused():
