@@ -1,11 +1,13 @@
 """The studio's server: tracks, analysis, lines over the WebSocket, exports, projects, and who is let in."""
 
 import contextlib
+import gc
 import io
 import json
 import os
 import time
 import types
+import weakref
 import zipfile
 
 import mido
@@ -398,6 +400,34 @@ def test_nothing_is_left_behind(tmp_path):
     assert not [name for _, _, files in os.walk(folder) for name in files]
     assert client.post(f'{session}/tracks', content=b'x').status_code == 410
   assert not os.path.exists(folder)
+
+
+@pytest.mark.parametrize('under_way', ['line', 'maps'])
+def test_the_song_of_a_page_that_left_is_freed_at_once(client, under_way):
+  """Not by the collector, which comes too seldom: a song is megabytes that it does not see."""
+  session = open_session(client)
+  track = add(client, session, studio_model.chords(4.0))
+  gc.collect()
+  gc.disable()
+  try:
+    with connect(client, session) as socket:
+      socket.send_json({'type': 'analyse', 'model': '0', 'channels': [{'id': track['id'], 'gain': 1}]})
+      until(socket, 'analysed')
+      song = weakref.ref(client.app.studio.store.get(session.rpartition('/')[2]).song)
+      if under_way == 'maps':
+        socket.send_json({'type': 'maps', 'model': '0', 'threshold': 0.5})
+        until(socket, 'map')
+      else:
+        for number in range(1, 10):
+          socket.send_json({'type': 'line', 'id': number, **LINE, 'z': [number / 10, 0]})
+      socket.close()
+      client.delete(session)
+      deadline = time.monotonic() + 20
+      while song() is not None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert song() is None
+  finally:
+    gc.enable()
 
 
 def test_idle_sessions_end_and_open_ones_stay(tmp_path):

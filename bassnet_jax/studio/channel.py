@@ -52,9 +52,12 @@ class Channel:
       return
     finally:
       self._session.sockets -= 1
-      for task in self._tasks.values():
+      tasks = list(self._tasks.values())
+      # A cancelled task holds its frames, and they this channel and the song: a cycle would keep megabytes until the collector comes.
+      self._tasks.clear()
+      for task in tasks:
         task.cancel()
-      await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+      await asyncio.gather(*tasks, return_exceptions=True)
 
   async def _take(self, message: dict[str, Any]) -> None:
     kind = message.get('type')
