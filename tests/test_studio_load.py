@@ -82,7 +82,7 @@ def test_more_pages_than_there_is_room_for(server):
 
 
 FIGURES = {
-  'users': 50, 'sessions_wanted': 50, 'sessions': 50, 'refused': 0, 'moves': 30_000, 'errors': {},
+  'minutes': 1.0, 'users': 50, 'sessions_wanted': 50, 'sessions': 50, 'refused': 0, 'moves': 30_000, 'errors': {},
   'decoded_ms': {'p50': 40.0, 'p95': 199.0, 'p99': 300.0}, 'moved_ms': {'p50': 50.0, 'p95': 210.0, 'p99': 320.0},
   'memory_mib': {'first': 150.0, 'highest': 900.0, 'last': 880.0}, 'memory_rise_mib_a_user': 1.0,
   'held_before': {'files open': 5, 'sockets': 1, 'temporary files': 1}, 'held_after': {'files open': 6, 'sockets': 3, 'temporary files': 1},

@@ -5,7 +5,7 @@ time from a move to the message that was decoded for it or for a later move of t
 memory over time, and what is left when all have gone. `--sessions=N` lets the users come again until there were N: memory, files and
 sockets must not grow with N. Ends with 1 where a goal is not met. Linux only: it reads /proc.
 
-Results: RESULTS/load.json; with --sessions RESULTS/load_sessions.json.
+Results: RESULTS/load.json; with --sessions RESULTS/load_sessions.json, or another --name.
 """
 
 from __future__ import annotations
@@ -282,6 +282,7 @@ def _percentiles(values: Sequence[float]) -> dict[str, float]:
 
 def measure(users: int, seconds: float, sessions: int = 0, arguments: Sequence[str] = ()) -> dict:
   """Runs a studio and its users. Returns the figures, times in milliseconds, memory in MiB."""
+  begin = time.monotonic()
   server = Server(arguments)
   tally, memory = Tally(), []
   try:
@@ -293,6 +294,7 @@ def measure(users: int, seconds: float, sessions: int = 0, arguments: Sequence[s
   if 'Traceback' in said:
     tally.errors[f'a traceback in the terminal: {said[-300:]}'] += 1
   result = {
+    'minutes': round((time.monotonic() - begin) / 60, 1),
     'users': users,
     'sessions_wanted': max(sessions, users),
     'sessions': tally.sessions,
@@ -369,6 +371,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
   flags.DEFINE_integer('users', 50, 'at one time', lower_bound=1, flag_values=defined)
   flags.DEFINE_float('seconds', 60, 'for which each moves the dot', lower_bound=0.1, flag_values=defined)
   flags.DEFINE_integer('sessions', 0, 'come again until there were so many (0: each comes once)', lower_bound=0, flag_values=defined)
+  flags.DEFINE_string('name', None, 'of the result; default: load, or load_sessions', flag_values=defined)
   flags.DEFINE_string('checkpoint', None, 'model; default: the one that comes with the package', flag_values=defined)
   flags.DEFINE_string('results', 'docs/campaign', 'folder of load.json and load_sessions.json', flag_values=defined)
   flags.DEFINE_bool('help', False, 'show this text', flag_values=defined)
@@ -391,11 +394,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
   memory = figures['memory_mib']
   coming = defined.sessions > defined.users
   command = f'python -m tests.campaign load --users={defined.users} --seconds={defined.seconds:g}'
+  command += (f' --sessions={defined.sessions}' if coming else '') + (f' --name={defined.name}' if defined.name else '')
   part.write(
     defined.results,
-    'load_sessions' if coming else 'load',
-    title='Load: users who come and go' if coming else 'Load',
-    command=command + (f' --sessions={defined.sessions}' if coming else ''),
+    defined.name or ('load_sessions' if coming else 'load'),
+    title=f'Load: users who come and go for {figures["minutes"]:.0f} minutes' if coming else 'Load',
+    command=command,
     statements=[
       f'{defined.users} users at one time, {figures["sessions"]} sessions, {figures["moves"]} moves, {sum(figures["errors"].values())} '
       f'errors, {figures["refused"]} refused, {os.cpu_count()} cores',
