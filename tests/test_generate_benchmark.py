@@ -27,8 +27,8 @@ def test_time_and_memory_are_those_of_the_process():
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='only Linux tells of the processes that a process starts')
 def test_memory_is_added_up_over_the_processes_of_a_command():
-  child = 'x = bytearray(150 << 20); input()'
-  program = f'import subprocess, sys, time; x = bytearray(150 << 20)\nsubprocess.Popen([sys.executable, "-c", "{child}"]); time.sleep(2)'
+  child = 'import time; x = bytearray(150 << 20); time.sleep(2)'
+  program = f'import subprocess, sys; x = bytearray(150 << 20)\nsubprocess.run([sys.executable, "-c", "{child}"], check=True)'
   assert 300 < generate_benchmark.run([sys.executable, '-c', program])[1] < 400
 
 

@@ -58,6 +58,9 @@ def test_a_helper_is_closed_while_it_works():
   process = helper.submit(os.getpid).result()
   working = helper.submit(time.sleep, 60)
   began = time.monotonic()
+  while not working.running() and time.monotonic() - began < 60:
+    time.sleep(0.01)
+  began = time.monotonic()
   helper.close()
   assert time.monotonic() - began < 5
   with pytest.raises(parallel.WorkerLostError):
