@@ -10,11 +10,12 @@ os.environ['JAX_PLATFORMS'] = 'cpu'
 # Tests compile much and compute little: without LLVM's optimisations they take a third of the time.
 os.environ['XLA_FLAGS'] = '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0'
 os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
-# Runs that are stopped and go on compile one step several times; so do the processes that tests start.
-_CACHE = tempfile.mkdtemp(prefix='bassnet_jax_tests_')
-os.environ['JAX_COMPILATION_CACHE_DIR'] = _CACHE
-os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.3'
-atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
+# Runs that are stopped and go on compile one step several times; so do the processes that tests start, and pytest's own (`-n 2`).
+if 'PYTEST_XDIST_WORKER' not in os.environ:
+  _CACHE = tempfile.mkdtemp(prefix='bassnet_jax_tests_')
+  os.environ['JAX_COMPILATION_CACHE_DIR'] = _CACHE
+  os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.3'
+  atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
 if 'jax' in sys.modules:
   raise RuntimeError('jax was imported before tests/conftest.py: the eight simulated devices would be missing')
 

@@ -5,6 +5,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ANALYSIS = """
 import numpy as np
@@ -27,6 +29,7 @@ librosa.vqt(noise, sr=16000)
 """
 
 
+@pytest.mark.slow
 def test_two_processes_of_a_new_installation_fill_it_whole(tmp_path):
   """Without waiting for each other both would crash, and everything that comes later. What an analysis needs is there when they end."""
   environment = os.environ | {'NUMBA_CACHE_DIR': str(tmp_path / 'numba'), 'BASSNET_JAX_CACHE': str(tmp_path / 'cache'), 'PYTHONPATH': ROOT}

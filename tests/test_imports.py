@@ -45,18 +45,28 @@ def test_commands_do_not_take_each_other_s_flags():
   """`main` imports the building of datasets: a flag that both define stops the command before it has begun."""
   modules = ('main', 'generate', 'generate_benchmark', 'musicians_check', 'sweep', 'train_seeds', 'evaluate', 'examples', 'robustness')
   modules += ('packaged', 'latent_density')
-  for command in (*(f'bassnet_jax.{module}' for module in modules), 'data_pipeline.build'):
-    others = 'import data_pipeline.build, bassnet_jax.inputs.corpus, bassnet_jax.generate, bassnet_jax.evaluation.report'
-    program = f"""
-      import runpy, sys
-      {others}
-      sys.argv = [{command!r}, '--help']
-      runpy.run_module({command!r}, run_name='__main__', alter_sys=True)
-    """
-    environment = os.environ | {'PYTHONPATH': ROOT}
-    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', textwrap.dedent(program)], env=environment, capture_output=True, text=True)
-    assert 'Traceback' not in done.stderr and done.returncode in (0, 1), done.stderr[-2000:]
-    assert '--' in done.stdout, command
+  commands = [*(f'bassnet_jax.{module}' for module in modules), 'data_pipeline.build']
+  # Each in a process that begins with the imports of the others, which take seconds: they are made once.
+  program = f"""
+    import os, runpy, sys
+    import data_pipeline.build, bassnet_jax.inputs.corpus, bassnet_jax.generate, bassnet_jax.evaluation.report
+    for command in {commands!r}:
+      print('COMMAND', command, flush=True)
+      child = os.fork()
+      if not child:
+        sys.argv = [command, '--help']
+        runpy.run_module(command, run_name='__main__', alter_sys=True)
+        sys.exit()
+      print('ENDED', os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+  """
+  done = subprocess.run(
+    [sys.executable, '-W', 'ignore', '-c', textwrap.dedent(program)], env=os.environ | {'PYTHONPATH': ROOT}, capture_output=True, text=True
+  )
+  assert 'Traceback' not in done.stderr and done.returncode == 0, done.stderr[-2000:]
+  parts = done.stdout.split('COMMAND ')[1:]
+  assert [part.split()[0] for part in parts] == commands
+  for part in parts:
+    assert part.split()[-1] in ('0', '1') and '--' in part, part
 
 
 def test_resident_training_runs_without_them(data_dir, tmp_path):

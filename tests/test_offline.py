@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from campaign import nightly as nightly_table
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NIGHTLY = os.path.join(ROOT, 'launch', 'nightly.sh')
@@ -64,14 +65,14 @@ def test_pythons_are_found_on_the_path_and_among_pyenv_s(monkeypatch, tmp_path):
 
 def test_each_stage_stays_as_it_ended_at_its_last_time(tmp_path):
   def kept(stage: str, result: str) -> list[list[str]]:
-    command = [sys.executable, '-m', 'tests.campaign', 'nightly', f'--stage={stage}', f'--result={result}', '--seconds=7']
-    subprocess.run([*command, f'--results={tmp_path / "results"}'], cwd=ROOT, check=True, capture_output=True)
-    return [row[:3] for row in json.loads((tmp_path / 'results' / 'nightly.json').read_text())['table'][1:]]
+    arguments = ['nightly', f'--stage={stage}', f'--result={result}', '--seconds=7', f'--results={tmp_path}']
+    assert nightly_table.main(arguments) == 0
+    return [row[:3] for row in json.loads((tmp_path / 'nightly.json').read_text())['table'][1:]]
 
   assert kept('lowest', 'failed') == [['lowest', 'failed', '7']]
   assert kept('python3.14', 'not installed')[1:] == [['python3.14', 'not installed', '7']]
   assert kept('lowest', 'passed') == [['lowest', 'passed', '7'], ['python3.14', 'not installed', '7']]
-  assert 'stages run: 1, passed: 1' in (tmp_path / 'results.md').read_text()
+  assert json.loads((tmp_path / 'nightly.json').read_text())['statements'][0].startswith('stages run: 1, passed: 1')
 
 
 def test_an_unknown_stage_is_refused():

@@ -71,7 +71,7 @@ class Network:
     return await self._foreground(call())
 
   def group(self, model: Any, compiling: Callable[[], Any]) -> None:
-    """From the end of `compiling` on, moves that wait for a model are decoded in one call; it waits for no analysis, of which many may be."""
+    """From the end of `compiling` on, moves that wait for a model are decoded in one call. It waits for none of the analyses."""
 
     def done(finished: asyncio.Future) -> None:
       if not finished.cancelled() and finished.exception() is None:
