@@ -19,10 +19,10 @@ if 'PYTEST_XDIST_WORKER' not in os.environ:
 if 'jax' in sys.modules:
   raise RuntimeError('jax was imported before tests/conftest.py: the eight simulated devices would be missing')
 
-import pytest  # noqa: E402
-from absl import flags  # noqa: E402
+import pytest
+from absl import flags
 
-from data_pipeline import compiler_cache  # noqa: E402
+from data_pipeline import compiler_cache
 
 flags.FLAGS.mark_as_parsed()
 compiler_cache.fill()  # tests in several processes load librosa at once
