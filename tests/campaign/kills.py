@@ -136,7 +136,8 @@ class Campaign:
     """Kills every run, of other threads too, and starts none any more: their tries end soon, without a result that counts."""
     self._over = True
     for running in list(self._started):
-      running.end()
+      if any(process.poll() is None for process in running.processes):
+        running.end()
 
   def undisturbed(self, setting: Setting) -> pathlib.Path:
     """The workdir of a finished run."""
@@ -153,7 +154,7 @@ class Campaign:
     if self._over:
       raise RuntimeError('the campaign was stopped')
     running = Running(self.laboratory.command(setting, workdir, data_dir), log, setting.processes)
-    self._started = [each for each in self._started if each.alive()] + [running]
+    self._started.append(running)
     return running
 
   def _to_the_end(self, setting: Setting, workdir: pathlib.Path, data_dir: pathlib.Path, log: pathlib.Path) -> Running:
