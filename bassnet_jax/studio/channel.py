@@ -156,7 +156,15 @@ class Channel:
       await asyncio.wait_for(self._wake.wait(), PAUSE)
     if self._wake.is_set():
       return
-    finished = await whole_line(self._network, model, code, song, request, self._wake.is_set)
+    # A step of it may wait long behind the moves of other pages: the next move of this one doesn't wait for it.
+    making = asyncio.create_task(whole_line(self._network, model, code, song, request, self._wake.is_set))
+    moved = asyncio.create_task(self._wake.wait())
+    try:
+      await asyncio.wait({making, moved}, return_when=asyncio.FIRST_COMPLETED)
+      finished = await making if making.done() else None
+    finally:
+      making.cancel()
+      moved.cancel()
     if finished is not None:
       self._session.line, message = finished
       await self._send(message)

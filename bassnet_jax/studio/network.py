@@ -71,13 +71,13 @@ class Network:
     return await self._foreground(call())
 
   def group(self, model: Any, compiling: Callable[[], Any]) -> None:
-    """From the end of `compiling` on, moves that wait for a model are decoded in one call. It waits for none of the analyses."""
+    """From the end of `compiling` on, moves that wait for a model are decoded in one call; it runs among the analyses, beside the dot."""
 
     def done(finished: asyncio.Future) -> None:
       if not finished.cancelled() and finished.exception() is None:
         self._grouped.add(model)
 
-    asyncio.get_running_loop().run_in_executor(None, compiling).add_done_callback(done)
+    asyncio.get_running_loop().run_in_executor(self._analysis, compiling).add_done_callback(done)
 
   async def run_in_background(self, function: Callable, *arguments: Any) -> Any:
     """The same as `run`, when no foreground call has been made for a while."""
