@@ -37,9 +37,11 @@ def test_both_estimates_are_those_of_librosa(name):
   audio = signals()[name].astype(np.float32)
   probable, plain = TRACKER.estimates(audio)
   wanted = librosa.pyin(audio, **SETTINGS, resolution=0.2, fill_na=None)[0]
-  # Across a gap, at the steepest that is allowed, two paths a step apart are equally likely: rounding decides, and differs between Pythons.
+  # Where it crosses a gap at the steepest that is allowed, a path a step higher is as likely: rounding decides, not alike on all Pythons.
+  steep = np.abs(np.diff(12 * np.log2(wanted))) > 1
+  crossing = np.append(steep, False) | np.append(False, steep)
+  np.testing.assert_array_equal(probable[~crossing], wanted[~crossing])
   np.testing.assert_allclose(probable, wanted, rtol=2 ** (0.2 / 12) - 1 + 1e-6)
-  assert (probable != wanted).mean() < 0.03
   np.testing.assert_array_equal(plain, librosa.yin(audio, **SETTINGS))
 
 

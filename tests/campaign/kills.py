@@ -7,7 +7,6 @@ disturbed. A call that was stopped goes on where it was. Results: RESULTS/kills.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import json
@@ -142,7 +141,7 @@ class Campaign:
   def undisturbed(self, setting: Setting) -> pathlib.Path:
     """The workdir of a finished run."""
     folder = self.laboratory.root / 'undisturbed' / setting.name
-    with self._lock if not (folder / 'finished').exists() else contextlib.nullcontext():
+    with self._lock:
       if not (folder / 'finished').exists():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
