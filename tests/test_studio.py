@@ -1,10 +1,12 @@
 """The studio's server: tracks, analysis, lines over the WebSocket, exports, projects, and who is let in."""
 
+import asyncio
 import contextlib
 import gc
 import io
 import json
 import os
+import threading
 import time
 import types
 import weakref
@@ -19,7 +21,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from bassnet_jax import midi_export, packaged, trained
-from bassnet_jax.studio import line, main, maps, models, security
+from bassnet_jax.studio import channel, line, main, maps, models, security
 from bassnet_jax.studio.limits import Limits, StudioError
 
 SECONDS = 6.0
@@ -118,6 +120,24 @@ def test_newest_move_wins(client, song):
   assert whole['id'] == 20 and {note[2] for note in whole['notes']} == {44}
   ids = [header['id'] for header in before]
   assert ids == sorted(ids) and len(ids) <= 20
+
+
+def test_a_move_does_not_wait_for_the_whole_line_of_the_one_before(client, song, monkeypatch):
+  """A step of it may be behind the moves of fifty other pages."""
+  begun = threading.Event()
+
+  async def endless(*_):
+    begun.set()
+    await asyncio.Event().wait()
+
+  _, _, socket, _ = song
+  monkeypatch.setattr(channel, 'whole_line', endless)
+  socket.send_json({'type': 'line', 'id': 1, **LINE})
+  assert until(socket, 'piece')[0]['id'] == 1 and begun.wait(20)
+  monkeypatch.undo()
+  socket.send_json({'type': 'line', 'id': 2, **LINE})
+  assert until(socket, 'piece')[0]['id'] == 2
+  assert until(socket, 'whole')[0]['id'] == 2
 
 
 def test_a_mix_is_encoded_once_a_model(tmp_path, monkeypatch):

@@ -117,7 +117,7 @@ class Studio:
     song, made = session.song, session.line
     if made is None or made.song_key != song.key or made.request.same_sound != wanted.same_sound:
       model, code = await code_of(self.network, self.shelf, song, wanted.model)
-      made, _ = await whole_line(self.network, model, code, song, wanted, lambda: False)
+      made, _ = await whole_line(self.network, model, code, song, wanted)
       session.line = made
     return made, sound
 

@@ -156,18 +156,18 @@ class Channel:
       await asyncio.wait_for(self._wake.wait(), PAUSE)
     if self._wake.is_set():
       return
-    # A step of it may wait long behind the moves of other pages: the next move of this one doesn't wait for it.
-    making = asyncio.create_task(whole_line(self._network, model, code, song, request, self._wake.is_set))
+    # A step of it may wait long behind the moves of other pages; this page's next move doesn't wait with it.
+    making = asyncio.create_task(whole_line(self._network, model, code, song, request))
     moved = asyncio.create_task(self._wake.wait())
     try:
       await asyncio.wait({making, moved}, return_when=asyncio.FIRST_COMPLETED)
-      finished = await making if making.done() else None
+      if not making.done():
+        return
+      self._session.line, message = making.result()
     finally:
       making.cancel()
       moved.cancel()
-    if finished is not None:
-      self._session.line, message = finished
-      await self._send(message)
+    await self._send(message)
 
   async def _maps(self, model_id: str, threshold: float) -> None:
     """Measures the line over the plane, while nothing else is to be done."""
@@ -206,12 +206,10 @@ async def code_of(network: Network, shelf: Shelf, song: songs.Song, model_id: st
   return model, code
 
 
-async def whole_line(network: Network, model, code, song: songs.Song, request: requests.LineRequest, given_up) -> tuple | None:
-  """The whole song in steps, from the playhead on; None where `given_up` says so between two steps."""
+async def whole_line(network: Network, model, code, song: songs.Song, request: requests.LineRequest) -> tuple[line.Line, bytes]:
+  """The whole song in steps, from the playhead on."""
   z = request.position.at(song.frames)
   pieces = {}
   for start in line.steps(song, request.playhead):
-    if given_up():
-      return None
     pieces[start] = await network.run(model.decode_piece, code, z, start, line.CHUNK)
   return await network.line(line.whole, line.joined(pieces), song, request)
