@@ -126,12 +126,13 @@ def test_a_move_does_not_wait_for_the_whole_line_of_the_one_before(client, song,
   """A step of it may be behind the moves of fifty other pages."""
   begun = threading.Event()
 
-  async def endless(*_):
+  async def slow(*_):
     begun.set()
-    await asyncio.Event().wait()
+    await asyncio.sleep(10)
+    raise StudioError('the next move waited for it')
 
   _, _, socket, _ = song
-  monkeypatch.setattr(channel, 'whole_line', endless)
+  monkeypatch.setattr(channel, 'whole_line', slow)
   socket.send_json({'type': 'line', 'id': 1, **LINE})
   assert until(socket, 'piece')[0]['id'] == 1 and begun.wait(20)
   monkeypatch.undo()
