@@ -40,10 +40,9 @@ def measure(
     CheckpointError: one of the checkpoints isn't there.
     ValueError: unknown dataset, no piece in the split, or no SoundFont.
   """
-  from bassnet_jax import trained
+  from bassnet_jax import held_out, trained
   from bassnet_jax.evaluation import robustness
-  from data_pipeline import catalogue, parallel, rendering, separation
-  from data_pipeline.progress import Progress
+  from data_pipeline import catalogue, rendering, separation
 
   if soundfont is not None:
     rendering.check_soundfont(soundfont)
@@ -53,22 +52,7 @@ def measure(
     separation.check_same_part(model.describe.get('datasets', ()), dataset)
   source = catalogue.source(dataset, manual_dir)
   robustness.check_source(source, soundfont)
-  keys = sorted((key for key in source.songs() if key.split == split), key=lambda key: key.id)
-  found = []
-  with Progress(len(keys), 'rendering', 'pieces') as progress:
-    # Some can't be used: until there are as many as wanted, the next ones are tried.
-    while keys and (not songs or len(found) < songs):
-      batch = keys[: songs - len(found)] if songs else keys
-      keys = keys[len(batch) :]
-      for item in parallel.results(robustness.render, [(source, key, soundfont) for key in batch], workers):
-        found += [item] if item is not None else []
-        progress.update()
-  if not found:
-    name, config = catalogue.parse(dataset)
-    raise ValueError(
-      f'no piece of the split {split!r} of {dataset} can be used; python -m data_pipeline.build --dataset={name} --config={config} '
-      '--dry_run (with the same --manual_dir, where it needs one) says why'
-    )
+  found = held_out.usable(robustness.render, source, dataset, split, songs, workers, (soundfont,))
   found.sort(key=lambda item: item.features.id)
   return {
     'dataset': dataset,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bassnet_jax.decoding import Prediction
-from bassnet_jax.evaluation import map_plots, maps
+from bassnet_jax.evaluation import map_plots, map_tests, maps, metrics_check
 from data_pipeline import features as ft
 from data_pipeline.notes import Notes
 
@@ -115,12 +115,12 @@ def test_intervals_by_hand():
 
 
 def test_the_variation_is_tied_to_the_mix_only_where_the_model_listens(measured):
-  test = maps.permutation_test(measured, permutations=999)
+  test = map_tests.permutation_test(measured, permutations=999)
   assert test.p < 0.01 and test.deviation > test.null_high > test.null_mean > 0
   deaf = maps.evaluate(Deaf(), maps.parts_of([song(key) for key in range(8)], False), 0.3, side=3)
   # Its mean map varies as much, but equally under every pairing.
   assert deaf.mean('diatonic').std() > 0.05
-  assert maps.permutation_test(deaf, permutations=199).p == 1
+  assert map_tests.permutation_test(deaf, permutations=199).p == 1
 
 
 def test_p_is_uniform_without_a_tie():
@@ -130,14 +130,49 @@ def test_p_is_uniform_without_a_tie():
   for _ in range(200):
     pairs = rng.normal(size=(3, 3, 6, 6))
     noise = maps.PlaneMaps(empty, tuple('abcdef'), 0.0, {}, pairs, empty, empty, {}, empty, empty)
-    values.append(maps.permutation_test(noise, permutations=99).p)
+    values.append(map_tests.permutation_test(noise, permutations=99).p)
   assert 0.04 <= np.mean(np.array(values) <= 0.1) <= 0.17
+
+
+def test_places_stand_out_song_for_song_only_where_the_model_listens(measured):
+  tests = map_tests.location_tests(measured)
+  # Eight songs have 128 combinations of signs; left of the middle it plays beside the key, upwards it plays more.
+  assert tests['diatonic'].p == tests[map_tests.TIED].p == tests['onset_density'].p == 1 / 128
+  assert tests[map_tests.TIED].above.tolist() == [[False] * 3, [True] * 3, [True] * 3]
+  assert (tests[map_tests.TIED].below == ~tests[map_tests.TIED].above).all()
+  assert tests['onset_density'].above.tolist() == [[False, False, True]] * 3
+  assert (tests['onset_density'].lowest, tests['onset_density'].highest) == pytest.approx((0.5, 2))
+  deaf = map_tests.location_tests(maps.evaluate(Deaf(), maps.parts_of([song(key) for key in range(8)], False), 0.3, side=3))
+  assert deaf['onset_density'].p == 1 / 128 and deaf[map_tests.TIED].p > 0.05
+
+
+@pytest.mark.parametrize('songs', [10, 24])
+def test_p_of_places_is_uniform_where_none_is_another(songs):
+  """Smooth maps of noise, each song about a mean and with a spread of its own: about a tenth of the tests has p <= 0.1."""
+  rng, found = np.random.default_rng(1), []
+  for _ in range(200):
+    coarse = rng.normal(size=(3, 3, songs)) * rng.uniform(0.2, 3, songs) + rng.normal(0, 9, songs)
+    found.append(map_tests.location_test(np.kron(coarse, np.ones((2, 2, 1))), permutations=99))
+  assert 0.04 <= np.mean([test.p <= 0.1 for test in found]) <= 0.17
+  assert np.mean([test.above.any() or test.below.any() for test in found]) <= 0.04
+
+
+def test_places_without_a_figure_are_left_out():
+  rng = np.random.default_rng(2)
+  values = rng.normal(size=(3, 3, 12))
+  values[2, 2] += 9
+  values[0, 0, 3] = np.nan
+  test = map_tests.location_test(values)
+  assert test.p <= 1 / 2048 and test.above.tolist() == [[False] * 3, [False] * 3, [False, False, True]]
+  assert not test.below[0, 0] and test.songs == 12
+  assert map_tests.location_test(np.full((3, 3, 12), np.nan)) is None
+  assert map_tests.location_test(np.ones((3, 3, 12))).p == 1, 'nothing varies'
 
 
 def test_few_songs_are_not_tested():
   few = maps.evaluate(Listening(), maps.parts_of([song(key) for key in range(4)], False), 0.3, side=3)
-  assert maps.permutation_test(few) is None
-  assert maps.figures(few, None)['permutation'] is None
+  assert map_tests.permutation_test(few) is None
+  assert map_tests.location_test(few.maps['diatonic']) is None
   with pytest.raises(ValueError, match='one excerpt at least'):
     maps.evaluate(Listening(), [], 0.3)
 
@@ -160,7 +195,7 @@ def test_without_notes_of_the_mix_its_sound_tells_the_key():
   blind = maps.evaluate(Listening(), [part], 0.3, side=3)
   np.testing.assert_allclose(blind.mean('diatonic'), [[0] * 3, [1] * 3, [1] * 3], atol=1e-9)
   assert np.isnan(blind.mean('chord_tones')).all()
-  assert maps.figures(blind, None)['maps']['chord_tones'] == [[None] * 3] * 3
+  assert maps.figures(blind)['maps']['chord_tones'] == [[None] * 3] * 3
 
 
 def test_mass_of_predictions_and_notes():
@@ -172,13 +207,15 @@ def test_mass_of_predictions_and_notes():
 
 
 def test_figures_are_json_and_pictures_are_drawn(measured, tmp_path):
-  found = maps.figures(measured, maps.permutation_test(measured, permutations=99))
+  locations = map_tests.location_tests(measured)
+  found = maps.figures(measured) | map_tests.figures(map_tests.permutation_test(measured, permutations=99), locations)
+  assert metrics_check.fault({'plane': found}) is None
   assert json.loads(json.dumps(found)) == found
   assert np.shape(found['maps']['diatonic']) == (3, 3) and np.shape(found['by_degree']) == (3, 3, 12)
   low, high = found['truth']['register_ci95']
   assert low <= found['truth']['register'] <= high
   points = np.random.default_rng(0).normal(size=(200, 2))
-  map_plots.maps(measured, str(tmp_path / 'maps.png'), points, np.array([1.0, 1.0]))
+  map_plots.maps(measured, str(tmp_path / 'maps.png'), points, np.array([1.0, 1.0]), locations)
   map_plots.histograms(measured, str(tmp_path / 'histograms.png'))
   for name in ('maps.png', 'histograms.png'):
     picture = matplotlib.image.imread(tmp_path / name)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
 
-from bassnet_jax.evaluation.maps import PlaneMaps
+from bassnet_jax.evaluation.map_tests import LocationTest
+from bassnet_jax.evaluation.maps import MISMATCHED, PlaneMaps
 from bassnet_jax.evaluation.plots import ACCENT, CEILING, CONTROL, DENSITY, FAINT, INK, MUTED, OURS, drawing
 
 _PANELS = (
   ('diatonic', 'Diatonic share of the pitch mass', '{:.2f}'),
-  ('diatonic_mismatched', 'The same, judged by other mixes', '{:.2f}'),
+  (MISMATCHED, 'The same, judged by other mixes', '{:.2f}'),
   ('chord_tones', 'Share on notes of the sounding harmony', '{:.2f}'),
   ('onset_density', 'Notes a second', '{:.1f}'),
   ('register', 'Register, MIDI pitch', '{:.1f}'),
@@ -66,7 +67,20 @@ def _contour(axes: Axes, points: np.ndarray, axis: np.ndarray, share: float = 0.
   axes.contour(centres, centres, density.T, levels=[level], colors=ACCENT, linewidths=1.1)
 
 
-def maps(plane: PlaneMaps, path: str, points: np.ndarray | None = None, chosen: np.ndarray | None = None) -> None:
+def _signs(axes: Axes, axis: np.ndarray, test: LocationTest) -> None:
+  """+ where a figure is surely higher than on the mean of the plane, on dark cells; - where it is lower, on light ones."""
+  for places, sign, colour in ((test.above, '+', 'white'), (test.below, '_', INK)):
+    rows, columns = np.nonzero(places)
+    axes.scatter(axis[rows], axis[columns], marker=sign, color=colour, s=200 / len(axis), linewidths=1.2)
+
+
+def maps(
+  plane: PlaneMaps,
+  path: str,
+  points: np.ndarray | None = None,
+  chosen: np.ndarray | None = None,
+  locations: Mapping[str, LocationTest | None] | None = None,
+) -> None:
   """All maps of a plane, the figure of the true bass in each title.
 
   Args:
@@ -74,21 +88,24 @@ def maps(plane: PlaneMaps, path: str, points: np.ndarray | None = None, chosen: 
     path: of the PNG.
     points: [n, 2], where the training data lie; a red line holds 90 % of them.
     chosen: [2], the position of `z_fixed`, a cross.
+    locations: figure -> where it is higher or lower than on the mean of the plane; signs say so.
   """
-  values = {name: plane.mismatched() if name == 'diatonic_mismatched' else plane.mean(name) for name, *_ in _PANELS}
-  limits = {name: _limits(of) for name, of in values.items()}
-  limits['diatonic_mismatched'] = _same_contrast(values['diatonic_mismatched'], values['diatonic'])
+  values = {name: plane.mean(name) for name, *_ in _PANELS}
+  limits = {name: _limits(of) for name, of in values.items()} | {MISMATCHED: _same_contrast(values[MISMATCHED], values['diatonic'])}
   with drawing(path, 13, 8.2) as figure:
     for axes, (name, title, form) in zip(figure.subplots(2, 3).ravel(), _PANELS, strict=True):
       _map(figure, axes, plane.axis, values[name], limits[name])
       if points is not None and len(points):
         _contour(axes, np.asarray(points, dtype=np.float64), plane.axis)
+      test = (locations or {}).get(name)
+      if test is not None:
+        _signs(axes, plane.axis, test)
       if chosen is not None:
         axes.plot(*chosen, 'x', color=CONTROL, markersize=9, markeredgewidth=2.4)
       truth = plane.true_mean(name) if name in plane.truth else np.nan
       axes.set_title(title, pad=20)
       note = f'true bass: {form.format(truth)}' if np.isfinite(truth) else ''
-      note = 'as much contrast as in the map to the left' if name == 'diatonic_mismatched' else note
+      note = 'as much contrast as in the map to the left' if name == MISMATCHED else note
       axes.text(0, 1.02, note, transform=axes.transAxes, color=MUTED, fontsize=9)
 
 

@@ -26,12 +26,12 @@ SIDE = 9
 FULL_SIDE = 21
 MOST_EXCERPTS = 20
 EXCERPT_SECONDS = 20.0
-PERMUTATIONS = 9999
-FEWEST_SONGS = 5
-"""With fewer than 5 songs there are fewer than 100 ways to pair them, and no p below 0.01."""
 
 MEASURES = ('diatonic', 'chord_tones', 'onset_density', 'register', 'level')
 """diatonic, chord_tones: shares of the pitch mass; onset_density: notes a second; register: MIDI pitch; level: dB full scale."""
+
+MISMATCHED = 'diatonic_mismatched'
+"""The diatonic share of a bass judged by the mixes of the other songs: nothing of it can be due to the song."""
 
 # Of the mix's constant-Q bins, those at which pitches of chords and melodies lie: MIDI 40 to 88.
 _CHROMA_PITCHES = np.arange(40, 89)
@@ -66,7 +66,7 @@ class PlaneMaps:
     axis: [side], the grid's coordinates along both dimensions.
     ids: of the parts' songs, each another.
     seconds: how long all parts are together.
-    maps: measure -> [side, side, parts]; NaN where there is nothing to measure (no note, or unknown notes of the mix).
+    maps: measure -> [side, side, parts], and `MISMATCHED`; NaN where there is nothing to measure (no note, or unknown notes of the mix).
     pairs: [side, side, parts, parts], share of the pitch mass of the bass for mix i that is in the diatonic sets of mix j.
     by_degree: [side, side, 12], pitch histogram relative to the key: 0 is the tonic of the major scale with the set's notes.
     by_interval: [side, side, 12], intervals from what sounds in the mix up to the bass.
@@ -92,35 +92,17 @@ class PlaneMaps:
   def true_mean(self, measure: str) -> float:
     return float(_mean(self.truth[measure]))
 
-  def mismatched(self) -> np.ndarray:
-    """[side, side]: mean diatonic share against the mixes of the other songs."""
-    others = ~np.eye(len(self.ids), dtype=bool)
-    return _mean(self.pairs[:, :, others])
-
-
-@dataclasses.dataclass(frozen=True)
-class PermutationTest:
-  """Is the map of the diatonic share tied to the mixes for which the bass was generated?
-
-  Attributes:
-    deviation: standard deviation over the plane of the mean diatonic share.
-    null_mean: the same after the mixes were permuted among the basses, mean over permutations.
-    null_high: its 95th percentile.
-    p: share of the permutations, the true pairing counted among them, with at least as much deviation.
-    permutations: how many were drawn.
-  """
-
-  deviation: float
-  null_mean: float
-  null_high: float
-  p: float
-  permutations: int
-
 
 def _mean(values: np.ndarray) -> np.ndarray:
   """Mean over the last axis without NaN; NaN where there is nothing else."""
   counted = np.isfinite(values)
   return np.where(counted, values, 0).sum(axis=-1) / np.where(counted.any(axis=-1), counted.sum(axis=-1), np.nan)
+
+
+def _mismatched(pairs: np.ndarray) -> np.ndarray:
+  """[side, side, parts, parts] -> [side, side, parts]: a part's mean over the mixes of the others; NaN if there is no other."""
+  others = ~np.eye(pairs.shape[-1], dtype=bool)
+  return np.stack([_mean(pairs[:, :, i, others[i]]) for i in range(len(others))], axis=2)
 
 
 def sound_chroma(mix: np.ndarray) -> np.ndarray:
@@ -263,7 +245,7 @@ def evaluate(model: TrainedModel, parts: Sequence[Part], threshold: float, side:
     axis=axis,
     ids=tuple(part.features.id for part in parts),
     seconds=float(sum(part.features.seconds for part in parts)),
-    maps=maps,
+    maps=maps | {MISMATCHED: _mismatched(pairs)},
     pairs=pairs,
     by_degree=_normalised(by_degree),
     by_interval=_normalised(by_interval),
@@ -273,40 +255,16 @@ def evaluate(model: TrainedModel, parts: Sequence[Part], threshold: float, side:
   )
 
 
-def permutation_test(maps: PlaneMaps, permutations: int = PERMUTATIONS, seed: int = 0) -> PermutationTest | None:
-  """Compares the map of the diatonic share with those against permuted mixes.
-
-  Were the pitches tied to z alone and not to the mix, the basses could be judged by the mixes in any pairing, and the true one would be
-  one among equals. So the share of pairings whose mean map varies at least as much over the plane is an exact p (Phipson & Smyth 2010,
-  with the true pairing counted in).
-
-  Returns:
-    None with fewer than `FEWEST_SONGS` songs, of which no pairing could be significant.
-  """
-  count = maps.pairs.shape[-1]
-  if count < FEWEST_SONGS:
-    return None
-  flat = maps.pairs.reshape(-1, count, count)
-  rng, rows = np.random.default_rng(seed), np.arange(count)
-  deviation = lambda order: float(flat[:, rows, order].mean(axis=1).std())  # noqa: E731
-  true = deviation(rows)
-  null = np.array([deviation(rng.permutation(count)) for _ in range(permutations)])
-  # A permutation that is the true pairing must count as equal whatever the order of its sums.
-  at_least = int((null >= true * (1 - 1e-9)).sum())
-  return PermutationTest(true, float(null.mean()), float(np.quantile(null, 0.95)), (1 + at_least) / (1 + permutations), permutations)
-
-
-def figures(maps: PlaneMaps, test: PermutationTest | None) -> dict:
-  """`plane` of metrics.json: maps as nested lists (null where nothing was measured), figures of the truth, the test."""
+def figures(maps: PlaneMaps) -> dict:
+  """What `plane` of metrics.json says of the maps: nested lists (null where nothing was measured), and figures of the truth."""
   result: dict = {
     'axis': maps.axis.tolist(),
     'pieces': list(maps.ids),
     'seconds': maps.seconds,
-    'maps': {name: _listed(maps.mean(name)) for name in MEASURES} | {'diatonic_mismatched': _listed(maps.mismatched())},
+    'maps': {name: _listed(maps.mean(name)) for name in maps.maps},
     'by_degree': _listed(maps.by_degree),
     'by_interval': _listed(maps.by_interval),
     'truth': {'by_degree': _listed(maps.truth_by_degree), 'by_interval': _listed(maps.truth_by_interval)},
-    'permutation': None if test is None else dataclasses.asdict(test),
   }
   for name in MEASURES:
     values = maps.truth[name][np.isfinite(maps.truth[name])]

@@ -60,6 +60,19 @@ def _sections(metrics: dict[str, Any]) -> str | None:
   permutation = plane.get('permutation')
   if permutation is not None and not (isinstance(permutation, dict) and (permutation.get('p') is None or _number(permutation['p']))):
     return 'plane.permutation is no table with p'
+  return _location(plane.get('location', {}), plane.get('axis'))
+
+
+def _location(location: Any, axis: Any) -> str | None:
+  if not isinstance(location, dict):
+    return 'plane.location is no table'
+  for name, test in location.items():
+    if test is None:
+      continue
+    if not (isinstance(test, dict) and all(_number(test.get(key)) for key in ('songs', 'lowest', 'highest', 'p'))):
+      return f'plane.location.{name[:40]} is no table with songs, lowest, highest and p'
+    if not (isinstance(axis, list) and all(_square(test.get(key), len(axis), empty=False) for key in ('above', 'below'))):
+      return f'plane.location.{name[:40]} lacks a square of numbers, above or below'
   return None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bassnet_jax.config import Experiment
-from bassnet_jax.evaluation import adherence, map_plots, maps, music, plots, pop_rock, retrieval
+from bassnet_jax.evaluation import adherence, maps, music, plane_section, plots, pop_rock, retrieval
 from bassnet_jax.evaluation.evaluated import Evaluated
 from bassnet_jax.evaluation.music import Piece
 from bassnet_jax.evaluation.page import Page
@@ -86,7 +86,7 @@ def evaluate(model: TrainedModel, experiment: Experiment, corpus: Corpus, where:
   lying = training_songs(corpus, experiment.data, -(-_LATENT_SONGS // len(corpus.names)))
   posteriors = [model.posterior(song.mix, song.bass) for song in lying]
   points = np.concatenate([mu[:: experiment.data.window] for mu, _ in posteriors])
-  plane = _plane(model, songs, choice, points, folder, page, full)
+  plane = plane_section.write(model, maps.parts_of(songs, full), choice.threshold, choice.z, points, folder, page, full)
   _rolls(pieces, lines['z_fixed'], folder, page)
   plots.latent_density(points, os.path.join(folder, 'latent.png'))
   page.picture('latent.png', 'Where training songs lie in the plane.')
@@ -179,45 +179,6 @@ def _covered(table: dict[str, dict], page: Page) -> dict[str, float]:
     parts = [f'{100 * share:.0f} % of the way to "{RUNGS[goal].rstrip(" *")}"' for goal, share in covered.items()]
     page.text(f'From "{RUNGS["root_on_kick"].rstrip(" *")}" the model covers {" and ".join(parts)}.')
   return covered
-
-
-def _plane(
-  model: TrainedModel, songs: Sequence[Features], choice: pop_rock.Choice, points: np.ndarray, folder: str, page: Page, full: bool
-) -> dict[str, Any]:
-  """Maps of the plane with their pictures, what the permutation test says, and all numbers."""
-  parts = maps.parts_of(songs, full)
-  measured = maps.evaluate(model, parts, choice.threshold, maps.FULL_SIDE if full else maps.SIDE)
-  test = maps.permutation_test(measured)
-  page.heading('What the bass does all over the plane')
-  kind = 'whole pieces' if full else f'excerpts of up to {maps.EXCERPT_SECONDS:g} s'
-  side = len(measured.axis)
-  page.text(
-    f'{len(parts)} {kind}, {measured.seconds:.0f} s in all, each at {side} x {side} positions. Diatonic: the seven-note collection that '
-    'fits the pitched mix best within 8 s around. The pitch mass is the predicted probability of every pitch; density and register are of '
-    'the notes that pass the onset threshold.'
-  )
-  page.text(_verdict(measured, test))
-  map_plots.maps(measured, os.path.join(folder, 'maps.png'), points, choice.z)
-  page.picture('maps.png', 'Means over the pieces. Red: holds 90 % of the training data; orange cross: the one z for all songs.')
-  map_plots.histograms(measured, os.path.join(folder, 'pitch_histograms.png'))
-  page.picture(
-    'pitch_histograms.png',
-    'Pitch relative to the key and to the mix. The extreme positions were picked on these very pieces: they describe, they prove nothing.',
-  )
-  return maps.figures(measured, test)
-
-
-def _verdict(measured: maps.PlaneMaps, test: maps.PermutationTest | None) -> str:
-  values = measured.mean('diatonic')
-  truth = measured.true_mean('diatonic')
-  found = f'The diatonic share runs from {values.min():.3f} to {values.max():.3f} over the plane (true bass: {truth:.3f}). '
-  if test is None:
-    return found + f'No permutation test: it needs {maps.FEWEST_SONGS} songs, and there are {len(measured.ids)}.'
-  said = 'is tied to the mix it was generated for' if test.p < 0.01 else 'is not shown to be tied to the mix it was generated for'
-  return (
-    f'{found}This variation {said}: standard deviation over the plane {test.deviation:.4f}, after permuting the mixes among the basses '
-    f'{test.null_mean:.4f} on average (95th percentile {test.null_high:.4f}); p = {test.p:.4f}, {test.permutations} permutations.'
-  )
 
 
 def _rolls(pieces: Sequence[Piece], lines: Sequence[Notes], folder: str, page: Page) -> None:

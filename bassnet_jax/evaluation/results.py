@@ -16,6 +16,8 @@ from bassnet_jax.evaluation import metrics_check, planes
 
 METRICS_FILE = 'metrics.json'
 FAILURE_FILE = 'failure.json'
+MAPS_FILE = 'maps.json'
+"""In a folder of its own beside METRICS_FILE: the plane on further songs, as `python -m bassnet_jax.plane_maps` leaves it."""
 DIVERGED_FILE = 'diverged.txt'
 """In the workdir of a seed whose loss stopped being finite while others trained beside it: what went wrong."""
 NOT_RECORDED = 'not recorded'
@@ -55,6 +57,20 @@ class Result:
       return planes.load(path) if os.path.exists(path) else None
     except planes.PlaneError as error:
       raise ResultError(str(error)) from error
+
+  def further_maps(self) -> list[tuple[str, dict[str, Any]]]:
+    """(folder, what its maps.json holds) of every measurement of the plane on further songs."""
+    found = []
+    for name in sorted(os.listdir(self.folder)):
+      path = os.path.join(self.folder, name, MAPS_FILE)
+      maps = _json(path)
+      if maps is None:
+        continue
+      fault = metrics_check.fault(maps)
+      if fault is not None:
+        raise ResultError(f'{path}: {fault}. Remove the file, and python -m bassnet_jax.plane_maps makes it again.')
+      found.append((os.path.dirname(path), maps))
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

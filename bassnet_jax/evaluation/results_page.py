@@ -48,12 +48,16 @@ class Document:
     line = lambda cells: '| ' + ' | '.join(str(cell).replace('|', '\\|').replace('\n', ' ') for cell in cells) + ' |'  # noqa: E731
     self.lines += [line(header), '|' + '---|' * len(header), *(line(row) for row in rows), '']
 
+  def shown(self, path: str, caption: str) -> None:
+    """Adds a picture that is there."""
+    self.lines += [f'![{caption}]({os.path.relpath(path, self._root).replace(os.sep, "/")})', '', f'*{caption}*', '']
+
   def picture(self, name: str, caption: str) -> str:
     """Adds a picture; returns where it is to be drawn."""
     os.makedirs(self._folder, exist_ok=True)
     path = os.path.join(self._folder, name)
     self.pictures.append(name)
-    self.lines += [f'![{caption}]({os.path.relpath(path, self._root).replace(os.sep, "/")})', '', f'*{caption}*', '']
+    self.shown(path, caption)
     return path
 
 
@@ -355,9 +359,11 @@ def _diatonic(page: Document, rows: Sequence[Row]) -> None:
   if not mapped:
     page.text('No figures yet: no run on music has left maps of its plane among the results.')
     return
+  _further_maps(page, mapped)
   page.text(
-    'Share of the predicted pitch mass inside the diatonic set of the mix, over the plane z in [-3, 3]². p: permutation test of '
-    'whether the map is tied to the mixes for which the bass was generated, the largest over seeds.'
+    "Each run's own report: share of the predicted pitch mass inside the diatonic set of the mix, over the plane z in [-3, 3]². p: "
+    'permutation of the mixes among the basses, the largest over seeds. It asks whether the mean map varies more than for other mixes, not '
+    'whether places differ song for song.'
   )
   lines = []
   for row in mapped:
@@ -378,6 +384,63 @@ def _diatonic(page: Document, rows: Sequence[Row]) -> None:
         runs.append((f'{row.experiment}, seed {result.seed}', np.asarray(result.metrics['plane']['axis']), values))
     caption = f'{row.experiment}, {row.conditions}: what is played all over the plane, held-out mixes'
     results_plots.maps(runs, page.picture(f'maps_{_file_stem(row.experiment, row.conditions)}.png', caption))
+
+
+def _further_maps(page: Document, rows: Sequence[Row]) -> None:
+  """Where the plane is diatonic and where not, song for song."""
+  lines, pictures = [], []
+  for result in (result for row in rows for result in row.results):
+    for folder, found in result.further_maps():
+      run, tests = found.get('run', {}), found['plane'].get('location', {})
+      own, tied, control = (tests.get(name) for name in ('diatonic', 'diatonic_tied', 'diatonic_mismatched'))
+      if not (own and tied and control):
+        continue
+      of = f'{run.get("dataset", "?")}, {run.get("split", "?")}'
+      side = len(found['plane']['axis'])
+      counts = [int(np.sum(tied[name])) for name in ('below', 'above')]
+      call = 'shown (p < 0.01)' if tied['p'] < 0.01 else 'not shown'
+      shares = [f'{own["lowest"]:.3f}', f'{own["highest"]:.3f}']
+      lines.append(
+        (
+          result.experiment,
+          result.seed,
+          of,
+          tied['songs'],
+          f'{side} x {side}',
+          *shares,
+          *counts,
+          f'{tied["p"]:.4f}',
+          f'{control["p"]:.4f}',
+          call,
+        )
+      )
+      pictures.append((os.path.join(folder, 'maps.png'), f'{result.experiment}, seed {result.seed}, on the songs of {of}'))
+  if not lines:
+    return
+  page.text(
+    'Is the same place of the plane diatonic, and the same other place not, from song to song? Held-out songs of each dataset, their bass '
+    'played at every position (`python -m bassnet_jax.plane_maps`). Tied: the diatonic share less what the other mixes would give the '
+    "same bass. p: signs of the songs' maps flipped, over all positions together; *below* and *above*: positions that differ from the mean "
+    'of the plane at 0.01. Control: the same test of the share judged by the other mixes alone.'
+  )
+  header = (
+    'experiment',
+    'seed',
+    'songs of',
+    'songs',
+    'positions',
+    'least diatonic position',
+    'most',
+    'below',
+    'above',
+    'p, tied',
+    'p, control',
+    '',
+  )
+  page.table(header, lines)
+  for path, caption in pictures:
+    if os.path.exists(path):
+      page.shown(path, f'{caption}; + and -: higher or lower than on the mean of the plane, song for song')
 
 
 def _positions(page: Document, rows: Sequence[Row]) -> None:
