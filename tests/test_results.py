@@ -187,6 +187,36 @@ def test_maps_of_music_stand_under_their_claims(tmp_path):
   assert cells[8:] == ['0.0020', 'one seed'], 'with one seed nothing is called anything'
 
 
+def test_planes_on_further_songs_stand_under_their_claims(tmp_path):
+  root = tmp_path / 'results'
+  axis = np.linspace(-3, 3, 3)
+  folder = root / 'pr_window64' / '0'
+  measured = folder / 'open_test'
+  measured.mkdir(parents=True)
+  plane = {'axis': axis.tolist(), 'maps': {'diatonic': np.eye(3).tolist(), 'diatonic_mismatched': np.eye(3).tolist()}, 'truth': {}}
+  (folder / 'metrics.json').write_text(json.dumps({'plane': plane, 'run': {'experiment': 'pr_window64', 'seed': 0, 'steps': 10}}))
+  assert 'Tied:' not in page(root)
+  above, below = np.eye(3, dtype=int).tolist(), np.zeros((3, 3), int).tolist()
+  test = {'songs': 12, 'lowest': 0.8, 'highest': 0.93, 'above': above, 'below': below, 'p': 0.0005}
+  location = {'diatonic': test, 'diatonic_tied': test, 'diatonic_mismatched': test | {'p': 0.3}, 'level': None, 'register': test}
+  maps = {'run': {'dataset': 'bassnet_pop_rock/open', 'split': 'test', 'full': True}, 'plane': plane | {'location': location}}
+  (measured / 'maps.json').write_text(json.dumps(maps))
+  (measured / 'maps.png').write_bytes(b'')
+  diatonic, positions = page(root).split('## (c)')[1].split('## (e)')[0].split('## (d)')
+  cells = next(cells for cells in row_of(diatonic, 'pr_window64') if 'open' in cells[2])
+  assert cells[2:6] == ['bassnet_pop_rock/open, test, whole', '3 x 3', '12', '0.800 to 0.930']
+  assert cells[7:] == ['0', '3', '0.3000', '0.0005', 'shown (p < 0.01)'] and '(results/pr_window64/0/open_test/maps.png)' in diatonic
+  assert [cells[5] for cells in row_of(positions, 'pr_window64') if 'open' in cells[2]] == ['register, MIDI pitch']
+  location['diatonic_tied'] = test | {'p': 0.02}
+  (measured / 'maps.json').write_text(json.dumps(maps))
+  assert 'not shown' in page(root)
+  for damaged, said in ((test | {'p': 'x'}, 'diatonic_tied is no table with songs'), (test | {'above': [[1]]}, 'lacks a square')):
+    location['diatonic_tied'] = damaged
+    (measured / 'maps.json').write_text(json.dumps(maps))
+    with pytest.raises(results.ResultError, match=said):
+      page(root)
+
+
 def test_an_empty_folder_says_so_under_every_claim(tmp_path):
   text = page(tmp_path / 'results')
   for claim in 'abcde':

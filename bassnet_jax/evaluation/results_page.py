@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from bassnet_jax.evaluation import results, results_plots
+from bassnet_jax.evaluation import results, results_maps, results_plots
 from bassnet_jax.evaluation.results import DEFAULT_VARIANT, Conditions, Estimate, Failure, Row
+from bassnet_jax.evaluation.results_document import Document, condition_cells, file_stem, seeds_cell
 from data_pipeline import storage
 
 SETS = {
@@ -25,40 +25,6 @@ COMPARED = (('SVM', 'latent.svm'), ('pattern', 'control.pattern'), ('note F1', '
 _FIGURES = 'figures'
 _EXAMPLES = ('docs/examples.md', 'docs/examples/README.md', 'docs/examples/index.html', 'examples/README.md')
 _RUNGS = ('follow_lowest', 'root_on_kick', 'retrieval', 'control_other_mix', 'z_zero', 'z_fixed', 'z_posterior', 'truth')
-
-
-class Document:
-  """Markdown, line by line; pictures are drawn into `folder`."""
-
-  def __init__(self, root: str, folder: str):
-    self.lines: list[str] = []
-    self.pictures: list[str] = []
-    self._root, self._folder = root, folder
-
-  def heading(self, text: str, level: int = 2) -> None:
-    self.lines += [f'{"#" * level} {text}', '']
-
-  def text(self, text: str) -> None:
-    self.lines += [text, '']
-
-  def items(self, texts: Sequence[str]) -> None:
-    self.lines += [*(f'- {text}' for text in texts), '']
-
-  def table(self, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    line = lambda cells: '| ' + ' | '.join(str(cell).replace('|', '\\|').replace('\n', ' ') for cell in cells) + ' |'  # noqa: E731
-    self.lines += [line(header), '|' + '---|' * len(header), *(line(row) for row in rows), '']
-
-  def shown(self, path: str, caption: str) -> None:
-    """Adds a picture that is there."""
-    self.lines += [f'![{caption}]({os.path.relpath(path, self._root).replace(os.sep, "/")})', '', f'*{caption}*', '']
-
-  def picture(self, name: str, caption: str) -> str:
-    """Adds a picture; returns where it is to be drawn."""
-    os.makedirs(self._folder, exist_ok=True)
-    path = os.path.join(self._folder, name)
-    self.pictures.append(name)
-    self.shown(path, caption)
-    return path
 
 
 def page_path(root: str) -> str:
@@ -88,8 +54,8 @@ def write(root: str, described: Mapping[str, str]) -> str:
   _introduction(page, beside, len(found), len(rows))
   _separation(page, rows)
   _stability(page, rows)
-  _diatonic(page, rows)
-  _positions(page, rows)
+  results_maps.diatonic(page, rows)
+  results_maps.positions(page, rows)
   _examples(page, beside)
   _further(page, rows)
   _music(page, rows)
@@ -122,16 +88,6 @@ def _introduction(page: Document, beside: str, runs: int, rows: int) -> None:
       'other, and *not decided* otherwise; with one seed nothing is called anything.',
     ]
   )
-
-
-def _conditions(conditions: Conditions) -> tuple[str, str]:
-  """Cells: steps, preset with settings."""
-  changed = conditions.settings not in ('', results.NOT_RECORDED)
-  return f'{conditions.steps:,}', conditions.preset + (f', `{conditions.settings}`' if changed else '')
-
-
-def _seeds(row: Row) -> str:
-  return str(len(row.results))
 
 
 def _artificial(rows: Sequence[Row]) -> list[Row]:
@@ -192,7 +148,7 @@ def _separation(page: Document, rows: Sequence[Row]) -> None:
 def _place(row: Row) -> tuple[str, ...]:
   name, window, _ = row.family
   what = SETS.get(name)
-  return (f'{name}: {what}' if what else name, str(window), *_conditions(row.conditions), _seeds(row))
+  return (f'{name}: {what}' if what else name, str(window), *condition_cells(row.conditions), seeds_cell(row))
 
 
 def _separation_line(row: Row) -> tuple[Any, ...]:
@@ -219,7 +175,7 @@ def _alignment(page: Document, rows: Sequence[Row]) -> None:
         misfits.append(aligned.similarity.disparity)
         agreements.append(_nearest_agreement(aligned.plane.points, plane.labels, reference.centroids()))
     if misfits:
-      lines.append((row.experiment, *_conditions(row.conditions), reference_seed, len(misfits), _spread(misfits), _spread(agreements)))
+      lines.append((row.experiment, *condition_cells(row.conditions), reference_seed, len(misfits), _spread(misfits), _spread(agreements)))
   if lines:
     page.text(
       'A plane is defined up to rotation, reflection and scale, so planes of other seeds are laid over that of the first by their '
@@ -281,19 +237,11 @@ def _comparison(page: Document, key: tuple[str, int, Conditions], rows: Sequence
     if row in others:
       differences = [results.difference(default, row, name) for name in names]
       gains = [text for value in differences for text in (_signed(value), verdict(value))]
-    lines.append((row.family[2], _seeds(row), *figures, *gains))
+    lines.append((row.family[2], seeds_cell(row), *figures, *gains))
   header = ['variant', 'seeds', *(label for label, _ in COMPARED), 'stability ratio', 'pattern, new instruments']
   for label, _ in COMPARED:
     header += [f'default minus it: {label}', '']
   page.table(header, lines)
-
-
-def _file_stem(name: str, conditions: Conditions) -> str:
-  """Part of a picture's file name that stays the same whatever other rows there are."""
-  stem = f'{name}_{conditions.steps}_steps_{conditions.preset.replace(" ", "_")}'
-  if conditions.settings in ('', results.NOT_RECORDED):
-    return stem
-  return f'{stem}_set_{zlib.crc32(conditions.settings.encode()):08x}'  # settings make long names
 
 
 def _pictures(page: Document, key: tuple[str, int, Conditions], rows: Sequence[Row]) -> None:
@@ -301,7 +249,7 @@ def _pictures(page: Document, key: tuple[str, int, Conditions], rows: Sequence[R
   if not rows:
     return
   name, window, conditions = key
-  stem = _file_stem(f'{name}_window{window}', conditions)
+  stem = file_stem(f'{name}_window{window}', conditions)
   strips = []
   for row in rows:
     planes = {result.seed: plane for result in row.results if (plane := result.plane()) is not None}
@@ -329,142 +277,6 @@ def _pattern_names(name: str, patterns: int) -> list[str]:
   return list(known) if len(known) == patterns else [f'pattern {i}' for i in range(patterns)]
 
 
-def _mapped(rows: Sequence[Row]) -> list[Row]:
-  return [row for row in rows if any('maps' in result.metrics.get('plane', {}) for result in row.results)]
-
-
-def _map(metrics: dict[str, Any], name: str) -> np.ndarray:
-  return np.array(results.lookup(metrics, 'plane.maps')[name], dtype=np.float64)  # null becomes NaN
-
-
-def _extreme(name: str, take) -> results.Figure:
-  return lambda metrics: float(take(_map(metrics, name)))
-
-
-def _ring(name: str, near: bool) -> results.Figure:
-  """Mean of a map where |z| <= 1, or where |z| >= 2.5."""
-
-  def figure(metrics: dict[str, Any]) -> float | None:
-    axis = np.asarray(results.lookup(metrics, 'plane.axis'))
-    radius = np.hypot(axis[:, None], axis[None, :])
-    values = _map(metrics, name)[radius <= 1 if near else radius >= 2.5]
-    return float(np.nanmean(values)) if np.isfinite(values).any() else None
-
-  return figure
-
-
-def _diatonic(page: Document, rows: Sequence[Row]) -> None:
-  page.heading('(c) Trained on pop and rock, the plane controls how diatonic the output is')
-  mapped = _mapped(rows)
-  if not mapped:
-    page.text('No figures yet: no run on music has left maps of its plane among the results.')
-    return
-  _further_maps(page, mapped)
-  page.text(
-    "Each run's own report: share of the predicted pitch mass inside the diatonic set of the mix, over the plane z in [-3, 3]². p: "
-    'permutation of the mixes among the basses, the largest over seeds. It asks whether the mean map varies more than for other mixes, not '
-    'whether places differ song for song.'
-  )
-  lines = []
-  for row in mapped:
-    tests = [(result.metrics.get('plane', {}).get('permutation') or {}).get('p') for result in row.results]
-    known = [p for p in tests if p is not None]
-    call = 'no test' if not known else 'one seed' if len(known) < 2 else 'supported (p < 0.01)' if max(known) < 0.01 else 'not decided'
-    lowest, highest = results.estimate(row, _extreme('diatonic', np.nanmin)), results.estimate(row, _extreme('diatonic', np.nanmax))
-    truth, mismatched = results.estimate(row, 'plane.truth.diatonic'), results.estimate(row, _extreme('diatonic_mismatched', np.nanmax))
-    p = f'{max(known):.4f}' if known else ''
-    lines.append((row.experiment, *_conditions(row.conditions), _seeds(row), lowest, highest, mismatched, truth, p, call))
-  header = ('experiment', 'steps', 'preset', 'seeds', 'least diatonic position', 'most', 'most, other mixes', 'true bass', 'p', '')
-  page.table(header, lines)
-  for row in mapped:
-    runs = []
-    for result in row.results[:3]:
-      if 'maps' in result.metrics.get('plane', {}):
-        values = {name: _map(result.metrics, name) for name, _ in results_plots.MAPS if name in result.metrics['plane']['maps']}
-        runs.append((f'{row.experiment}, seed {result.seed}', np.asarray(result.metrics['plane']['axis']), values))
-    caption = f'{row.experiment}, {row.conditions}: what is played all over the plane, held-out mixes'
-    results_plots.maps(runs, page.picture(f'maps_{_file_stem(row.experiment, row.conditions)}.png', caption))
-
-
-def _further_maps(page: Document, rows: Sequence[Row]) -> None:
-  """Where the plane is diatonic and where not, song for song."""
-  lines, pictures = [], []
-  for result in (result for row in rows for result in row.results):
-    for folder, found in result.further_maps():
-      run, tests = found.get('run', {}), found['plane'].get('location', {})
-      own, tied, control = (tests.get(name) for name in ('diatonic', 'diatonic_tied', 'diatonic_mismatched'))
-      if not (own and tied and control):
-        continue
-      of = f'{run.get("dataset", "?")}, {run.get("split", "?")}'
-      side = len(found['plane']['axis'])
-      counts = [int(np.sum(tied[name])) for name in ('below', 'above')]
-      call = 'shown (p < 0.01)' if tied['p'] < 0.01 else 'not shown'
-      shares = [f'{own["lowest"]:.3f}', f'{own["highest"]:.3f}']
-      lines.append(
-        (
-          result.experiment,
-          result.seed,
-          of,
-          tied['songs'],
-          f'{side} x {side}',
-          *shares,
-          *counts,
-          f'{tied["p"]:.4f}',
-          f'{control["p"]:.4f}',
-          call,
-        )
-      )
-      pictures.append((os.path.join(folder, 'maps.png'), f'{result.experiment}, seed {result.seed}, on the songs of {of}'))
-  if not lines:
-    return
-  page.text(
-    'Is the same place of the plane diatonic, and the same other place not, from song to song? Held-out songs of each dataset, their bass '
-    'played at every position (`python -m bassnet_jax.plane_maps`). Tied: the diatonic share less what the other mixes would give the '
-    "same bass. p: signs of the songs' maps flipped, over all positions together; *below* and *above*: positions that differ from the mean "
-    'of the plane at 0.01. Control: the same test of the share judged by the other mixes alone.'
-  )
-  header = (
-    'experiment',
-    'seed',
-    'songs of',
-    'songs',
-    'positions',
-    'least diatonic position',
-    'most',
-    'below',
-    'above',
-    'p, tied',
-    'p, control',
-    '',
-  )
-  page.table(header, lines)
-  for path, caption in pictures:
-    if os.path.exists(path):
-      page.shown(path, f'{caption}; + and -: higher or lower than on the mean of the plane, song for song')
-
-
-def _positions(page: Document, rows: Sequence[Row]) -> None:
-  page.heading(
-    '(d) Typical positions give conservative lines, remote ones sparse or exotic ones; moving z changes groove, density and register'
-  )
-  mapped = _mapped(rows)
-  if not mapped:
-    page.text('No figures yet: no run on music has left maps of its plane among the results.')
-    return
-  page.text('Near: mean over the positions with |z| <= 1; far: with |z| >= 2.5. Range: lowest to highest mean over all positions.')
-  lines = []
-  for row in mapped:
-    cells: list[Any] = []
-    for name in ('diatonic', 'onset_density', 'register'):
-      low, high = results.estimate(row, _extreme(name, np.nanmin)), results.estimate(row, _extreme(name, np.nanmax))
-      cells += [results.estimate(row, _ring(name, True)), results.estimate(row, _ring(name, False)), f'{low.mean:.2f} to {high.mean:.2f}']
-    lines.append((row.experiment, *_conditions(row.conditions), _seeds(row), *cells))
-  header = ['experiment', 'steps', 'preset', 'seeds']
-  for label in ('diatonic share', 'notes a second', 'register'):
-    header += [f'{label}: near', 'far', 'range']
-  page.table(header, lines)
-
-
 def _examples(page: Document, beside: str) -> None:
   page.heading('(e) Generated bass tracks for three different fragments, presented and discussed')
   found = next((name for name in _EXAMPLES if os.path.exists(os.path.join(beside, name))), None)
@@ -487,7 +299,7 @@ def _further(page: Document, rows: Sequence[Row]) -> None:
       names = [name for _, name in COMPARED]
       page.table(
         ('experiment', 'seeds', *(label for label, _ in COMPARED)),
-        [(row.experiment, _seeds(row), *(results.estimate(row, name) for name in names)) for row in further],
+        [(row.experiment, seeds_cell(row), *(results.estimate(row, name) for name in names)) for row in further],
       )
   if not any_found:
     page.text('No figures yet.')
@@ -508,7 +320,12 @@ def _music(page: Document, rows: Sequence[Row]) -> None:
   page.table(
     ('experiment', 'steps', 'preset', 'seeds', *(f'`{rung}`' for rung in rungs)),
     [
-      (row.experiment, *_conditions(row.conditions), _seeds(row), *(results.estimate(row, f'music.{rung}.note_pc_f1') for rung in rungs))
+      (
+        row.experiment,
+        *condition_cells(row.conditions),
+        seeds_cell(row),
+        *(results.estimate(row, f'music.{rung}.note_pc_f1') for rung in rungs),
+      )
       for row in found
     ],
   )
@@ -516,7 +333,12 @@ def _music(page: Document, rows: Sequence[Row]) -> None:
   page.table(
     ('experiment', 'steps', 'preset', 'seeds', *(f'`{rung}`' for rung in rungs)),
     [
-      (row.experiment, *_conditions(row.conditions), _seeds(row), *(results.estimate(row, f'music.{rung}.diatonic_rate') for rung in rungs))
+      (
+        row.experiment,
+        *condition_cells(row.conditions),
+        seeds_cell(row),
+        *(results.estimate(row, f'music.{rung}.diatonic_rate') for rung in rungs),
+      )
       for row in found
     ],
   )
@@ -533,7 +355,7 @@ def _runs(page: Document, rows: Sequence[Row], described: Mapping[str, str]) -> 
         (
           row.experiment,
           result.seed,
-          *_conditions(row.conditions),
+          *condition_cells(row.conditions),
           f'`{str(result.run("commit") or "")[:10]}`' if result.run('commit') else results.NOT_RECORDED,
           result.run('hardware') or results.NOT_RECORDED,
           f'{seconds / 60:.1f}' if seconds else results.NOT_RECORDED,

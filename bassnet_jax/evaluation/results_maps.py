@@ -1,0 +1,160 @@
+"""The part of RESULTS.md on planes of models of music: how diatonic and what else the bass is from place to place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from bassnet_jax.evaluation import results, results_plots
+from bassnet_jax.evaluation.results import Row
+from bassnet_jax.evaluation.results_document import Document, condition_cells, file_stem, seeds_cell
+
+
+def _mapped(rows: Sequence[Row]) -> list[Row]:
+  return [row for row in rows if any('maps' in result.metrics.get('plane', {}) for result in row.results)]
+
+
+def _map(metrics: dict[str, Any], name: str) -> np.ndarray:
+  return np.array(results.lookup(metrics, 'plane.maps')[name], dtype=np.float64)  # null becomes NaN
+
+
+def _extreme(name: str, take) -> results.Figure:
+  return lambda metrics: float(take(_map(metrics, name)))
+
+
+def _ring(name: str, near: bool) -> results.Figure:
+  """Mean of a map where |z| <= 1, or where |z| >= 2.5."""
+
+  def figure(metrics: dict[str, Any]) -> float | None:
+    axis = np.asarray(results.lookup(metrics, 'plane.axis'))
+    radius = np.hypot(axis[:, None], axis[None, :])
+    values = _map(metrics, name)[radius <= 1 if near else radius >= 2.5]
+    return float(np.nanmean(values)) if np.isfinite(values).any() else None
+
+  return figure
+
+
+def diatonic(page: Document, rows: Sequence[Row]) -> None:
+  page.heading('(c) Trained on pop and rock, the plane controls how diatonic the output is')
+  mapped = _mapped(rows)
+  if not mapped:
+    page.text('No figures yet: no run on music has left maps of its plane among the results.')
+    return
+  _further_maps(page, mapped)
+  page.text(
+    "Each run's own report: share of the predicted pitch mass inside the diatonic set of the mix, over the plane z in [-3, 3]². p: "
+    'permutation of the mixes among the basses, the largest over seeds. It asks whether the mean map varies more than for other mixes, not '
+    'whether places differ song for song.'
+  )
+  lines = []
+  for row in mapped:
+    tests = [(result.metrics.get('plane', {}).get('permutation') or {}).get('p') for result in row.results]
+    known = [p for p in tests if p is not None]
+    call = 'no test' if not known else 'one seed' if len(known) < 2 else 'supported (p < 0.01)' if max(known) < 0.01 else 'not decided'
+    lowest, highest = results.estimate(row, _extreme('diatonic', np.nanmin)), results.estimate(row, _extreme('diatonic', np.nanmax))
+    truth, mismatched = results.estimate(row, 'plane.truth.diatonic'), results.estimate(row, _extreme('diatonic_mismatched', np.nanmax))
+    p = f'{max(known):.4f}' if known else ''
+    lines.append((row.experiment, *condition_cells(row.conditions), seeds_cell(row), lowest, highest, mismatched, truth, p, call))
+  header = ('experiment', 'steps', 'preset', 'seeds', 'least diatonic position', 'most', 'most, other mixes', 'true bass', 'p', '')
+  page.table(header, lines)
+  for row in mapped:
+    runs = []
+    for result in row.results[:3]:
+      if 'maps' in result.metrics.get('plane', {}):
+        values = {name: _map(result.metrics, name) for name, _ in results_plots.MAPS if name in result.metrics['plane']['maps']}
+        runs.append((f'{row.experiment}, seed {result.seed}', np.asarray(result.metrics['plane']['axis']), values))
+    caption = f'{row.experiment}, {row.conditions}: what is played all over the plane, held-out mixes'
+    results_plots.maps(runs, page.picture(f'maps_{file_stem(row.experiment, row.conditions)}.png', caption))
+
+
+def _further_maps(page: Document, rows: Sequence[Row]) -> None:
+  """Where the plane is diatonic and where not, song for song."""
+  lines, pictures = [], []
+  for result, folder, found in _on_further_songs(rows):
+    own, tied, control = (found['plane']['location'].get(name) for name in ('diatonic', 'diatonic_tied', 'diatonic_mismatched'))
+    if not (own and tied and control):
+      continue
+    counts = [int(np.sum(tied[name])) for name in ('below', 'above')]
+    call = 'shown (p < 0.01)' if tied['p'] < 0.01 else 'not shown'
+    lines.append(
+      (*_place(result, found), tied['songs'], _span(own), _span(control), *counts, f'{control["p"]:.4f}', f'{tied["p"]:.4f}', call)
+    )
+    caption = f'{result.experiment}, seed {result.seed}, on the songs of {_songs_of(found)}'
+    pictures.append((os.path.join(folder, 'maps.png'), caption))
+  if not lines:
+    return
+  page.text(
+    'Is the same place of the plane diatonic, and the same other place not, from song to song? Held-out songs of each dataset, their bass '
+    'played at every position (`python -m bassnet_jax.plane_maps`). Tied: the diatonic share less what the other mixes would give the '
+    "same bass. p: signs of the songs' maps flipped, over all positions together; *below* and *above*: positions that differ from the mean "
+    'of the plane at 0.01. Control: the share judged by the other mixes alone.'
+  )
+  header = ('experiment', 'seed', 'songs of', 'positions', 'songs', 'diatonic share over the plane', 'control', 'below', 'above')
+  page.table((*header, 'p, control', 'p, tied', ''), lines)
+  for path, caption in pictures:
+    if os.path.exists(path):
+      page.shown(path, f'{caption}; + and -: higher or lower than on the mean of the plane, song for song')
+
+
+def _further_positions(page: Document, rows: Sequence[Row]) -> None:
+  """What else differs from place to place, song for song."""
+  lines = []
+  for result, _, found in _on_further_songs(rows):
+    for name, called in (('onset_density', 'notes a second'), ('register', 'register, MIDI pitch'), ('level', 'level, dB')):
+      test = found['plane']['location'].get(name)
+      if test:
+        counts = (int(np.sum(test[side])) for side in ('below', 'above'))
+        lines.append((*_place(result, found), test['songs'], called, _span(test, 2), *counts, f'{test["p"]:.4f}'))
+  if lines:
+    page.text('What differs from place to place, song for song (the test of (c), the same songs):')
+    page.table(('experiment', 'seed', 'songs of', 'positions', 'songs', 'figure', 'over the plane', 'below', 'above', 'p'), lines)
+
+
+def _on_further_songs(rows: Sequence[Row]) -> Iterator[tuple[results.Result, str, dict[str, Any]]]:
+  """(run, folder, maps.json) of every measurement of a plane on further songs that has tests."""
+  for result in (result for row in rows for result in row.results):
+    for folder, found in result.further_maps():
+      if found.get('plane', {}).get('location'):
+        yield result, folder, found
+
+
+def _place(result: results.Result, found: dict[str, Any]) -> tuple[Any, ...]:
+  """Cells: run, songs, grid."""
+  side = len(found['plane']['axis'])
+  return result.experiment, result.seed, _songs_of(found), f'{side} x {side}'
+
+
+def _songs_of(found: dict[str, Any]) -> str:
+  run = found.get('run', {})
+  return f'{run.get("dataset", "?")}, {run.get("split", "?")}' + (', whole' if run.get('full') else '')
+
+
+def _span(test: dict[str, Any], digits: int = 3) -> str:
+  return f'{test["lowest"]:.{digits}f} to {test["highest"]:.{digits}f}'
+
+
+def positions(page: Document, rows: Sequence[Row]) -> None:
+  page.heading(
+    '(d) Typical positions give conservative lines, remote ones sparse or exotic ones; moving z changes groove, density and register'
+  )
+  mapped = _mapped(rows)
+  if not mapped:
+    page.text('No figures yet: no run on music has left maps of its plane among the results.')
+    return
+  page.text('Near: mean over the positions with |z| <= 1; far: with |z| >= 2.5. Range: lowest to highest mean over all positions.')
+  lines = []
+  for row in mapped:
+    cells: list[Any] = []
+    for name in ('diatonic', 'onset_density', 'register'):
+      low, high = results.estimate(row, _extreme(name, np.nanmin)), results.estimate(row, _extreme(name, np.nanmax))
+      span = '' if low.mean is None or high.mean is None else f'{low.mean:.2f} to {high.mean:.2f}'
+      cells += [results.estimate(row, _ring(name, True)), results.estimate(row, _ring(name, False)), span]
+    lines.append((row.experiment, *condition_cells(row.conditions), seeds_cell(row), *cells))
+  header = ['experiment', 'steps', 'preset', 'seeds']
+  for label in ('diatonic share', 'notes a second', 'register'):
+    header += [f'{label}: near', 'far', 'range']
+  page.table(header, lines)
+  _further_positions(page, mapped)
