@@ -313,7 +313,7 @@ def _row(title: str, found: Figures) -> tuple[str, ...]:
 
 
 def _define_flags(define: commands.Define) -> None:
-  define(flags.DEFINE_string, 'checkpoint', None, 'workdir of a training run')
+  define(flags.DEFINE_string, 'checkpoint', None, 'workdir of a training run, or a packaged model: short')
   define(flags.DEFINE_string, 'dataset', _PUBLISHABLE, 'whose test pieces; they must be free to be published')
   define(flags.DEFINE_string, 'manual_dir', None, 'folder of the corpus, where the dataset needs one')
   define(flags.DEFINE_string, 'output', os.path.join('docs', 'examples'), 'folder of the page')
@@ -323,13 +323,15 @@ def _define_flags(define: commands.Define) -> None:
 @commands.with_flags(_define_flags, bare='checkpoint')
 def main(defined: flags.FlagValues) -> int:
   """Writes the page."""
-  from bassnet_jax import trained
+  from bassnet_jax import packaged, trained
   from data_pipeline import catalogue
 
   if not defined.checkpoint:
-    raise ExamplesError('--checkpoint is missing: give --checkpoint=WORKDIR, the --workdir of a training run')
-  model = trained.load(defined.checkpoint)
-  command = 'python -m bassnet_jax.examples --checkpoint=WORKDIR'
+    raise ExamplesError('--checkpoint is missing: give --checkpoint=WORKDIR, the --workdir of a training run, or a packaged model: short')
+  checkpoint = packaged.resolve(defined.checkpoint)
+  model = trained.load(checkpoint)
+  named = defined.checkpoint if packaged.is_packaged(checkpoint) else 'WORKDIR'
+  command = f'python -m bassnet_jax.examples --checkpoint={named}'
   command += ' --manual_dir=FREEDOOM' if defined.dataset == _PUBLISHABLE else f' --dataset={defined.dataset}'
   command += f' --pieces={",".join(defined.pieces)}' if defined.pieces else ''
   write(model, choose(catalogue.source(defined.dataset, defined.manual_dir), defined.pieces), defined.output, command)
