@@ -146,6 +146,20 @@ def test_places_stand_out_song_for_song_only_where_the_model_listens(measured):
   assert deaf['onset_density'].p == 1 / 128 and deaf[map_tests.TIED].p > 0.05
 
 
+def test_far_from_the_origin_is_compared_song_for_song(measured):
+  rings = map_tests.ring_differences(measured)
+  # Of nine positions only the origin is near; of the eight others three are left of the middle, where all is beside the key.
+  assert (rings['diatonic'].songs, rings['diatonic'].near, rings['diatonic'].far) == pytest.approx((8, 1, 5 / 8))
+  assert rings['diatonic'].ci95 == pytest.approx((-3 / 8, -3 / 8))
+  assert rings['onset_density'].difference == pytest.approx((3 * 0.5 + 2 * 1 + 3 * 2) / 8 - 1)
+  values = np.full((3, 3, 3), np.nan)
+  values[1, 1] = 1
+  values[0, 0, :2] = 3, 5
+  ring = map_tests.ring_difference(values, measured.axis)
+  assert (ring.songs, ring.difference) == (2, 3) and ring.ci95 == (2, 4), 'the third song has no figure far away'
+  assert map_tests.ring_difference(values[:, :, 1:], measured.axis) is None
+
+
 @pytest.mark.parametrize('songs', [10, 24])
 def test_p_of_places_is_uniform_where_none_is_another(songs):
   """Smooth maps of noise, each song about a mean and with a spread of its own: about a tenth of the tests has p <= 0.1."""
@@ -208,7 +222,9 @@ def test_mass_of_predictions_and_notes():
 
 def test_figures_are_json_and_pictures_are_drawn(measured, tmp_path):
   locations = map_tests.location_tests(measured)
-  found = maps.figures(measured) | map_tests.figures(map_tests.permutation_test(measured, permutations=99), locations)
+  found = maps.figures(measured) | map_tests.figures(
+    map_tests.permutation_test(measured, permutations=99), locations, map_tests.ring_differences(measured)
+  )
   assert metrics_check.fault({'plane': found}) is None
   assert json.loads(json.dumps(found)) == found
   assert np.shape(found['maps']['diatonic']) == (3, 3) and np.shape(found['by_degree']) == (3, 3, 12)

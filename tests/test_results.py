@@ -199,14 +199,18 @@ def test_planes_on_further_songs_stand_under_their_claims(tmp_path):
   above, below = np.eye(3, dtype=int).tolist(), np.zeros((3, 3), int).tolist()
   test = {'songs': 12, 'lowest': 0.8, 'highest': 0.93, 'above': above, 'below': below, 'p': 0.0005}
   location = {'diatonic': test, 'diatonic_tied': test, 'diatonic_mismatched': test | {'p': 0.3}, 'level': None, 'register': test}
-  maps = {'run': {'dataset': 'bassnet_pop_rock/open', 'split': 'test', 'full': True}, 'plane': plane | {'location': location}}
+  rings = {'register': {'songs': 12, 'near': 31, 'far': 30, 'difference': -1, 'ci95': [-1.5, -0.5]}, 'diatonic': None}
+  run = {'dataset': 'bassnet_pop_rock/open', 'split': 'test', 'full': True}
+  maps = {'run': run, 'plane': plane | {'location': location, 'rings': rings}}
   (measured / 'maps.json').write_text(json.dumps(maps))
   (measured / 'maps.png').write_bytes(b'')
   diatonic, positions = page(root).split('## (c)')[1].split('## (e)')[0].split('## (d)')
   cells = next(cells for cells in row_of(diatonic, 'pr_window64') if 'open' in cells[2])
   assert cells[2:6] == ['bassnet_pop_rock/open, test, whole', '3 x 3', '12', '0.800 to 0.930']
   assert cells[7:] == ['0', '3', '0.3000', '0.0005', 'shown (p < 0.01)'] and '(results/pr_window64/0/open_test/maps.png)' in diatonic
-  assert [cells[5] for cells in row_of(positions, 'pr_window64') if 'open' in cells[2]] == ['register, MIDI pitch']
+  found = {cells[5]: cells for cells in row_of(positions, 'pr_window64') if 'open' in cells[2]}
+  assert set(found) == {'diatonic share', 'register, MIDI pitch'}
+  assert found['register, MIDI pitch'][-3:] == ['31.00', '30.00', '-1.00 [-1.50, -0.50]'] and found['diatonic share'][-3:] == ['', '', '']
   location['diatonic_tied'] = test | {'p': 0.02}
   (measured / 'maps.json').write_text(json.dumps(maps))
   assert 'not shown' in page(root)

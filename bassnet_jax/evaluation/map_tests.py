@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bassnet_jax.evaluation.maps import MISMATCHED, PlaneMaps
+from bassnet_jax.evaluation.music import bootstrap_interval
 
 PERMUTATIONS = 9999
 LEVEL = 0.01
@@ -20,6 +21,9 @@ FEWEST_SIGNED = 8
 """As many songs have 128 combinations of signs that differ by more than all signs."""
 _ALL_SIGNS = 14
 """Up to so many songs, every combination of signs is tried."""
+
+NEAR, FAR = 1.0, 2.5
+"""Distance from the origin up to which a position is near, and from which it is far."""
 
 TIED = 'diatonic_tied'
 LOCATED = {
@@ -145,18 +149,65 @@ def _flips(songs: int, permutations: int, seed: int, most: int = 1000):
     yield signs[start : start + most]
 
 
-def location_tests(maps: PlaneMaps) -> dict[str, LocationTest | None]:
-  """`location_test` of every figure of `LOCATED`.
+@dataclasses.dataclass(frozen=True)
+class RingDifference:
+  """What is otherwise far from the origin, paired by song.
+
+  Attributes:
+    songs: that have a figure near and far.
+    near, far: means over the positions with |z| <= NEAR, and with |z| >= FAR.
+    difference: far - near, with its 95 % interval `ci95` over songs (bootstrap).
+  """
+
+  songs: int
+  near: float
+  far: float
+  difference: float
+  ci95: tuple[float, float]
+
+
+def ring_difference(values: np.ndarray, axis: np.ndarray) -> RingDifference | None:
+  """Compares a figure [side, side, songs] far from the origin and near it; None with fewer than two songs that have both."""
+  radius = np.hypot(axis[:, None], axis[None, :])
+  near, far = (_song_means(values[where]) for where in (radius <= NEAR, radius >= FAR))
+  both = np.isfinite(near) & np.isfinite(far)
+  if both.sum() < 2:
+    return None
+  moved = far[both] - near[both]
+  return RingDifference(int(both.sum()), float(near[both].mean()), float(far[both].mean()), float(moved.mean()), bootstrap_interval(moved))
+
+
+def _song_means(values: np.ndarray) -> np.ndarray:
+  """[positions, songs] -> [songs], over the positions where a song has a figure; NaN where it has none."""
+  known = np.isfinite(values)
+  return np.where(known, values, 0).sum(axis=0) / np.where(known.any(axis=0), known.sum(axis=0), np.nan)
+
+
+def located(maps: PlaneMaps) -> dict[str, np.ndarray]:
+  """[side, side, songs] of every figure of `LOCATED`.
 
   `MISMATCHED` is the negative control: judged by other songs' mixes no place should be more diatonic. `TIED` is what
   remains of the diatonic share when that is taken off.
   """
   values = maps.maps | {TIED: maps.maps['diatonic'] - maps.maps[MISMATCHED]}
-  return {name: location_test(values[name]) for name in LOCATED}
+  return {name: values[name] for name in LOCATED}
 
 
-def figures(permutation: PermutationTest | None, locations: Mapping[str, LocationTest | None]) -> dict[str, Any]:
-  """JSON: `permutation`, and `location`, figure -> the test with its positions as lists of 0 and 1; null where there is no test."""
+def location_tests(maps: PlaneMaps) -> dict[str, LocationTest | None]:
+  return {name: location_test(values) for name, values in located(maps).items()}
+
+
+def ring_differences(maps: PlaneMaps) -> dict[str, RingDifference | None]:
+  return {name: ring_difference(values, maps.axis) for name, values in located(maps).items()}
+
+
+def figures(
+  permutation: PermutationTest | None, locations: Mapping[str, LocationTest | None], rings: Mapping[str, RingDifference | None]
+) -> dict[str, Any]:
+  """JSON; null where there is no test.
+
+  `permutation`; `location`, figure -> the test with its positions as lists of 0 and 1; `rings`, figure -> near, far and their difference.
+  """
   listed = {}
   for name, test in locations.items():
     listed[name] = (
@@ -171,4 +222,8 @@ def figures(permutation: PermutationTest | None, locations: Mapping[str, Locatio
         'below': test.below.astype(int).tolist(),
       }
     )
-  return {'permutation': None if permutation is None else dataclasses.asdict(permutation), 'location': listed}
+  return {
+    'permutation': None if permutation is None else dataclasses.asdict(permutation),
+    'location': listed,
+    'rings': {name: None if ring is None else dataclasses.asdict(ring) | {'ci95': list(ring.ci95)} for name, ring in rings.items()},
+  }

@@ -60,7 +60,7 @@ def _sections(metrics: dict[str, Any]) -> str | None:
   permutation = plane.get('permutation')
   if permutation is not None and not (isinstance(permutation, dict) and (permutation.get('p') is None or _number(permutation['p']))):
     return 'plane.permutation is no table with p'
-  return _location(plane.get('location', {}), plane.get('axis'))
+  return _location(plane.get('location', {}), plane.get('axis')) or _rings(plane.get('rings', {}))
 
 
 def _location(location: Any, axis: Any) -> str | None:
@@ -73,6 +73,17 @@ def _location(location: Any, axis: Any) -> str | None:
       return f'plane.location.{name[:40]} is no table with songs, lowest, highest and p'
     if not (isinstance(axis, list) and all(_square(test.get(key), len(axis), empty=False) for key in ('above', 'below'))):
       return f'plane.location.{name[:40]} lacks a square of numbers, above or below'
+  return None
+
+
+def _rings(rings: Any) -> str | None:
+  if not isinstance(rings, dict):
+    return 'plane.rings is no table'
+  for name, ring in rings.items():
+    interval = ring.get('ci95') if isinstance(ring, dict) else None
+    numbers = isinstance(interval, list | tuple) and len(interval) == 2 and all(map(_number, interval))
+    if ring is not None and not (numbers and all(_number(ring.get(key)) for key in ('songs', 'near', 'far', 'difference'))):
+      return f'plane.rings.{name[:40]} is no table with songs, near, far, difference and ci95'
   return None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bassnet_jax.evaluation import map_plots, map_tests, maps
-from bassnet_jax.evaluation.map_tests import LocationTest, PermutationTest
+from bassnet_jax.evaluation.map_tests import LocationTest, PermutationTest, RingDifference
 from bassnet_jax.evaluation.maps import Part, PlaneMaps
 from bassnet_jax.evaluation.page import Page
 from bassnet_jax.trained import TrainedModel
@@ -41,6 +41,7 @@ def write(
   """
   measured = maps.evaluate(model, parts, threshold, maps.FULL_SIDE if full else maps.SIDE)
   permutation, locations = map_tests.permutation_test(measured), map_tests.location_tests(measured)
+  rings = map_tests.ring_differences(measured)
   page.heading('What the bass does all over the plane')
   kind = 'whole pieces' if full else f'excerpts of up to {maps.EXCERPT_SECONDS:g} s'
   side = len(measured.axis)
@@ -59,12 +60,15 @@ def write(
   )
   if any(locations.values()):
     page.table(('figure', 'songs', 'lowest place', 'highest', 'places below', 'above', 'p'), [_row(*item) for item in locations.items()])
+  if any(rings.values()):
+    page.text(f'Near the origin (|z| <= {map_tests.NEAR:g}) and far from it (|z| >= {map_tests.FAR:g}), paired by song:')
+    page.table(('figure', 'songs', 'near', 'far', 'far minus near'), [_ring_row(*item) for item in rings.items()])
   map_plots.histograms(measured, os.path.join(folder, 'pitch_histograms.png'))
   page.picture(
     'pitch_histograms.png',
     'Pitch relative to the key and to the mix. The extreme positions were picked on these very pieces: they describe, they prove nothing.',
   )
-  return maps.figures(measured) | map_tests.figures(permutation, locations)
+  return maps.figures(measured) | map_tests.figures(permutation, locations, rings)
 
 
 def _row(name: str, test: LocationTest | None) -> tuple[str, ...]:
@@ -73,6 +77,14 @@ def _row(name: str, test: LocationTest | None) -> tuple[str, ...]:
     return called, '', '', '', '', '', ''
   counts = (str(int(places.sum())) for places in (test.below, test.above))
   return called, str(test.songs), f'{test.lowest:.3f}', f'{test.highest:.3f}', *counts, f'{test.p:.4f}'
+
+
+def _ring_row(name: str, ring: RingDifference | None) -> tuple[str, ...]:
+  called = map_tests.LOCATED[name]
+  if ring is None:
+    return called, '', '', '', ''
+  low, high = ring.ci95
+  return called, str(ring.songs), f'{ring.near:.3f}', f'{ring.far:.3f}', f'{ring.difference:+.3f} [{low:+.3f}, {high:+.3f}]'
 
 
 def _verdict(measured: PlaneMaps, permutation: PermutationTest | None, locations: Mapping[str, LocationTest | None]) -> str:

@@ -100,17 +100,27 @@ def _further_maps(page: Document, rows: Sequence[Row]) -> None:
 
 
 def _further_positions(page: Document, rows: Sequence[Row]) -> None:
-  """What else differs from place to place, song for song."""
+  """What else differs from place to place, and far from the origin, song for song."""
   lines = []
+  figures = {'diatonic': ('diatonic share', 3), 'onset_density': ('notes a second', 2), 'register': ('register, MIDI pitch', 2)}
   for result, _, found in _on_further_songs(rows):
-    for name, called in (('onset_density', 'notes a second'), ('register', 'register, MIDI pitch'), ('level', 'level, dB')):
-      test = found['plane']['location'].get(name)
+    for name, (called, digits) in figures.items():
+      test, ring = (found['plane'].get(table, {}).get(name) for table in ('location', 'rings'))
       if test:
         counts = (int(np.sum(test[side])) for side in ('below', 'above'))
-        lines.append((*_place(result, found), test['songs'], called, _span(test, 2), *counts, f'{test["p"]:.4f}'))
+        cells = ['', '', '']
+        if ring:
+          low, high = ring['ci95']
+          cells = [f'{ring["near"]:.{digits}f}', f'{ring["far"]:.{digits}f}']
+          cells.append(f'{ring["difference"]:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]')
+        lines.append((*_place(result, found), test['songs'], called, _span(test, digits), *counts, f'{test["p"]:.4f}', *cells))
   if lines:
-    page.text('What differs from place to place, song for song (the test of (c), the same songs):')
-    page.table(('experiment', 'seed', 'songs of', 'positions', 'songs', 'figure', 'over the plane', 'below', 'above', 'p'), lines)
+    page.text(
+      'What differs from place to place, song for song (the test of (c), the same songs), and far from the origin, paired by song; 95 % '
+      'intervals over songs:'
+    )
+    header = ('experiment', 'seed', 'songs of', 'positions', 'songs', 'figure', 'over the plane', 'below', 'above', 'p')
+    page.table((*header, 'near', 'far', 'far minus near'), lines)
 
 
 def _on_further_songs(rows: Sequence[Row]) -> Iterator[tuple[results.Result, str, dict[str, Any]]]:
