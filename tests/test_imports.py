@@ -44,7 +44,7 @@ def test_the_package_imports_without_tensorflow_and_librosa():
 def test_commands_do_not_take_each_other_s_flags():
   """`main` imports the building of datasets: a flag that both define stops the command before it has begun."""
   modules = ('main', 'generate', 'generate_benchmark', 'musicians_check', 'sweep', 'train_seeds', 'evaluate', 'examples', 'robustness')
-  modules += ('packaged', 'latent_density')
+  modules += ('packaged', 'latent_density', 'plane_maps')
   commands = [*(f'bassnet_jax.{module}' for module in modules), 'data_pipeline.build']
   # Each in a process that begins with the imports of the others, which take seconds: they are made once.
   program = f"""
