@@ -5,6 +5,7 @@ Every training figure comes from the same process: `bare` is the step on one bat
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -383,6 +384,10 @@ def _define_flags(define: commands.Define) -> None:
 def main(defined: flags.FlagValues) -> int:
   """Prints the figures."""
   memory.keep_freed()  # for the PyTorch twin too
+  if defined.torch:
+    # torch.compile loads triton, which crashes the process where tensorflow was loaded before it (triton 3.8, tensorflow 2.21): not after.
+    with contextlib.suppress(ImportError):
+      import triton  # noqa: F401
 
   import experiments
   from bassnet_jax import config as configs
