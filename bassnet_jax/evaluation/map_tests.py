@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from bassnet_jax.evaluation.maps import MISMATCHED, PlaneMaps
+from bassnet_jax.evaluation.maps import MISMATCHED, PlaneMaps, mean_of_known
 from bassnet_jax.evaluation.music import bootstrap_interval
 
 PERMUTATIONS = 9999
@@ -18,7 +18,7 @@ LEVEL = 0.01
 FEWEST_SONGS = 5
 """With fewer than 5 songs there are fewer than 100 ways to pair them, and no p below 0.01."""
 FEWEST_SIGNED = 8
-"""As many songs have 128 combinations of signs that differ by more than all signs."""
+"""Eight maps can be turned over in 128 ways that |t| tells apart: with fewer no p is below 0.01."""
 _ALL_SIGNS = 14
 """Up to so many songs, every combination of signs is tried."""
 
@@ -137,7 +137,7 @@ def location_test(values: np.ndarray, permutations: int = PERMUTATIONS, seed: in
   return LocationTest(songs, float(mean.min()), float(mean.max()), square_map(above), square_map(below), float(p.min()))
 
 
-def _flips(songs: int, permutations: int, seed: int, most: int = 1000):
+def _flips(songs: int, permutations: int, seed: int, most: int = 1000) -> Iterator[np.ndarray]:
   """Signs [<= most, songs] until all are there; the true ones are among them. |t| is the same where all signs are the other way round."""
   if songs <= _ALL_SIGNS:
     listed = np.array(list(itertools.product((1.0, -1.0), repeat=songs - 1)))
@@ -169,18 +169,12 @@ class RingDifference:
 def ring_difference(values: np.ndarray, axis: np.ndarray) -> RingDifference | None:
   """Compares a figure [side, side, songs] far from the origin and near it; None with fewer than two songs that have both."""
   radius = np.hypot(axis[:, None], axis[None, :])
-  near, far = (_song_means(values[where]) for where in (radius <= NEAR, radius >= FAR))
+  near, far = (mean_of_known(values[where].T) for where in (radius <= NEAR, radius >= FAR))
   both = np.isfinite(near) & np.isfinite(far)
   if both.sum() < 2:
     return None
   moved = far[both] - near[both]
   return RingDifference(int(both.sum()), float(near[both].mean()), float(far[both].mean()), float(moved.mean()), bootstrap_interval(moved))
-
-
-def _song_means(values: np.ndarray) -> np.ndarray:
-  """[positions, songs] -> [songs], over the positions where a song has a figure; NaN where it has none."""
-  known = np.isfinite(values)
-  return np.where(known, values, 0).sum(axis=0) / np.where(known.any(axis=0), known.sum(axis=0), np.nan)
 
 
 def located(maps: PlaneMaps) -> dict[str, np.ndarray]:

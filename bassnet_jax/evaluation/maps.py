@@ -87,13 +87,13 @@ class PlaneMaps:
 
   def mean(self, measure: str) -> np.ndarray:
     """[side, side]: a map's mean over the parts; NaN where no part has the figure."""
-    return _mean(self.maps[measure])
+    return mean_of_known(self.maps[measure])
 
   def true_mean(self, measure: str) -> float:
-    return float(_mean(self.truth[measure]))
+    return float(mean_of_known(self.truth[measure]))
 
 
-def _mean(values: np.ndarray) -> np.ndarray:
+def mean_of_known(values: np.ndarray) -> np.ndarray:
   """Mean over the last axis without NaN; NaN where there is nothing else."""
   counted = np.isfinite(values)
   return np.where(counted, values, 0).sum(axis=-1) / np.where(counted.any(axis=-1), counted.sum(axis=-1), np.nan)
@@ -102,7 +102,7 @@ def _mean(values: np.ndarray) -> np.ndarray:
 def _mismatched(pairs: np.ndarray) -> np.ndarray:
   """[side, side, parts, parts] -> [side, side, parts]: a part's mean over the mixes of the others; NaN if there is no other."""
   others = ~np.eye(pairs.shape[-1], dtype=bool)
-  return np.stack([_mean(pairs[:, :, i, others[i]]) for i in range(len(others))], axis=2)
+  return np.stack([mean_of_known(pairs[:, :, i, others[i]]) for i in range(len(others))], axis=2)
 
 
 def sound_chroma(mix: np.ndarray) -> np.ndarray:
