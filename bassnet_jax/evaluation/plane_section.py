@@ -52,10 +52,10 @@ def write(
   )
   page.text(_verdict(measured, permutation, locations))
   map_plots.maps(measured, os.path.join(folder, PICTURE), points, chosen, locations)
-  within = 'Red: holds 90 % of the training data; ' if points is not None and len(points) else ''
+  within = 'red: holds 90 % of the training data; ' if points is not None and len(points) else ''
   page.picture(
     PICTURE,
-    f'Means over the pieces. {within}orange cross: the one z for all songs; + and -: higher or lower than on the mean of the plane, song '
+    f'Means over the pieces; {within}orange cross: the one z for all songs; + and -: higher or lower than on the mean of the plane, song '
     f'for song, at {map_tests.LEVEL:g} over all positions together.',
   )
   if any(locations.values()):
