@@ -1,4 +1,4 @@
-"""A batch of pairs of windows, and its augmentation inside the compiled step."""
+"""A batch of groups of windows, and its augmentation inside the compiled step."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from data_pipeline import features as ft
 
 @struct.dataclass
 class Batch:
-  """Pairs of windows; the two windows of a pair come from the same song.
+  """Groups of windows; those of a group come from the same song. A group is a pair unless `data.group_size` is larger.
 
   Attributes:
-    mix: [pairs, 2, window + 2 * context, 192] float16, log1p-compressed.
-    bass: [pairs, 2, window + 2 * context, 144] float16.
-    pitch: [pairs, 2, window] uint8, classes 0..45 or `UNLABELLED`.
-    onset: [pairs, 2, window] uint8.
-    level: [pairs, 2, window] float16.
-    valid: [pairs, 2, window] bool, False beyond a song's end.
+    mix: [groups, windows, window + 2 * context, 192] float16, log1p-compressed.
+    bass: [groups, windows, window + 2 * context, 144] float16.
+    pitch: [groups, windows, window] uint8, classes 0..45 or `UNLABELLED`.
+    onset: [groups, windows, window] uint8.
+    level: [groups, windows, window] float16.
+    valid: [groups, windows, window] bool, False beyond a song's end.
   """
 
   mix: jax.Array
@@ -72,12 +72,12 @@ def augment(batch: Batch, key: jax.Array, config: DataConfig) -> Batch:
   """Transposes every window by a random number of semitones, changes its gain and colours its mix, all before standardisation.
 
   The bins are moved by two a semitone and filled with silence; pitches move with them and stay inside MIDI 23..67.
-  With `independent_transposition` the two windows of a pair are moved differently, so that z can't carry the key.
+  With `independent_transposition` the windows of a group are moved differently, so that z can't carry the key.
   """
   shift_key, gain_key, equaliser_key = jax.random.split(key, 3)
-  pairs = batch.pitch.shape[0]
+  groups, size = batch.pitch.shape[:2]
   if config.transposition:
-    shape = (pairs, 2) if config.independent_transposition else (pairs, 1)
+    shape = (groups, size) if config.independent_transposition else (groups, 1)
     wanted = jax.random.randint(shift_key, shape, -config.transposition, config.transposition + 1)
     pitched = batch.pitch < ft.NO_PITCH
     pitch = batch.pitch.astype(jnp.int32)
@@ -85,7 +85,7 @@ def augment(batch: Batch, key: jax.Array, config: DataConfig) -> Batch:
     keep = {'keepdims': not config.independent_transposition}
     lowest = jnp.where(pitched, pitch, ft.PITCHES - 1).min(axis=axes, **keep).reshape(shape)
     highest = jnp.where(pitched, pitch, 0).max(axis=axes, **keep).reshape(shape)
-    shift = jnp.broadcast_to(jnp.clip(wanted, -lowest, ft.PITCHES - 1 - highest), (pairs, 2))
+    shift = jnp.broadcast_to(jnp.clip(wanted, -lowest, ft.PITCHES - 1 - highest), (groups, size))
     batch = batch.replace(
       mix=_move_bins(batch.mix, 2 * shift),
       bass=_move_bins(batch.bass, 2 * shift),
@@ -93,9 +93,9 @@ def augment(batch: Batch, key: jax.Array, config: DataConfig) -> Batch:
     )
   colour: jax.Array | float = 0.0
   if config.equaliser_db:
-    colour = config.equaliser_db * _smooth_curves(equaliser_key, (pairs, 2, 1), ft.MIX_BINS)
+    colour = config.equaliser_db * _smooth_curves(equaliser_key, (groups, size, 1), ft.MIX_BINS)
   if config.gain_db:
-    decibels = jax.random.uniform(gain_key, (pairs, 2, 1), minval=-config.gain_db, maxval=config.gain_db)
+    decibels = jax.random.uniform(gain_key, (groups, size, 1), minval=-config.gain_db, maxval=config.gain_db)
     level = batch.level.astype(jnp.float32)
     louder = jnp.clip(level - decibels / ft.LEVEL_FLOOR_DB, 0, 1)
     batch = batch.replace(
@@ -117,7 +117,7 @@ def _smooth_curves(key: jax.Array, shape: tuple[int, ...], bins: int) -> jax.Arr
 
 
 def _move_bins(cqt: jax.Array, bins: jax.Array) -> jax.Array:
-  """Moves [pairs, 2, frames, bins] up by `bins` [pairs, 2]."""
+  """Moves [groups, windows, frames, bins] up by `bins` [groups, windows]."""
   reach = cqt.shape[-1]
   padded = jnp.pad(cqt, ((0, 0), (0, 0), (0, 0), (reach, reach)))
   one = lambda x, shift: jax.lax.dynamic_slice_in_dim(x, reach - shift, reach, axis=-1)  # noqa: E731

@@ -172,7 +172,8 @@ def measure_growth(experiment, statistics, steps: int, repeats: int) -> dict[str
   shapes = [(size, base.window) for size in (8, 32, 128)] + [(base.batch_size, window) for window in (128, 256, 512)]
   for size, window in dict.fromkeys(shapes):
     changed = configs.replace(experiment, data={'batch_size': size, 'window': window})
-    inner, outer = (size // 2, 2, window), (size // 2, 2, window + 2 * networks.context_frames(experiment.model))
+    inner = (size // base.group_size, base.group_size, window)
+    outer = (*inner[:2], window + 2 * networks.context_frames(experiment.model))
     batch = Batch(
       mix=rng.gamma(1, 0.5, (*outer, ft.MIX_BINS)).astype(np.float16),
       bass=rng.gamma(1, 0.5, (*outer, ft.BASS_BINS)).astype(np.float16),

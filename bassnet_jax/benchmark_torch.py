@@ -35,9 +35,9 @@ class Draws:
   """Random numbers of a step.
 
   Attributes:
-    shift: [pairs, 2] semitones, before they are clipped to the range of the bass.
-    decibels: [pairs, 2] gain.
-    curves: [pairs, 2, 4] standard normal, the equaliser's cosines.
+    shift: [groups, windows] semitones, before they are clipped to the range of the bass.
+    decibels: [groups, windows] gain.
+    curves: [groups, windows, 4] standard normal, the equaliser's cosines.
     noise: [windows, frames, 2] standard normal.
     start: [windows] frames by which z is rolled.
   """
@@ -51,15 +51,15 @@ class Draws:
 
 def draw(data: DataConfig, generator: torch.Generator, device: torch.device | str = 'cpu') -> Draws:
   """As the compiled step of JAX draws them, from a generator of that device."""
-  pairs, reach = data.batch_size // 2, data.transposition
+  shape, reach = (data.batch_size // data.group_size, data.group_size), data.transposition
   of: dict[str, Any] = {'generator': generator, 'device': device}
-  shift = torch.randint(-reach, reach + 1, (pairs, 2), **of)
+  shift = torch.randint(-reach, reach + 1, shape, **of)
   return Draws(
-    shift=shift if data.independent_transposition else shift[:, :1].expand(pairs, 2),
-    decibels=(2 * torch.rand((pairs, 2), **of) - 1) * data.gain_db,
-    curves=torch.randn((pairs, 2, 4), **of),
-    noise=torch.randn((2 * pairs, data.window, 2), **of),
-    start=torch.randint(0, data.window, (2 * pairs,), **of),
+    shift=shift if data.independent_transposition else shift[:, :1].expand(shape),
+    decibels=(2 * torch.rand(shape, **of) - 1) * data.gain_db,
+    curves=torch.randn((*shape, 4), **of),
+    noise=torch.randn((data.batch_size, data.window, 2), **of),
+    start=torch.randint(0, data.window, (data.batch_size,), **of),
   )
 
 
@@ -210,7 +210,7 @@ class TorchBassNet(nn.Module):
       z = mu + torch.exp(logvar / 2) * draws.noise
       reach = networks.decoder_reach(self.config)
       if cfg.exchange == 'exchange':
-        z = z.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
+        z = z.unflatten(0, draws.shift.shape).roll(1, 1).flatten(0, 1)
       index = (draws.start[:, None] + torch.arange(window + 2 * reach, device=z.device)) % window
       z = z.gather(1, index[..., None].expand(-1, -1, z.shape[-1]))
       cqt, logits, onset_logit, level_out = self.decode((_crop(code[0], z.shape[1] // 2), _crop(code[1], z.shape[1])), z)

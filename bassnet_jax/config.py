@@ -62,8 +62,9 @@ class DataConfig:
   # Of the resident input: a copy on every device, or some songs on each; auto: a copy where it fits. The batches are the same.
   resident_placement: Literal['auto', 'replicated', 'sharded'] = 'auto'
   window: int = 64  # frames of 12.5 ms
-  batch_size: int = 32  # windows, in pairs
-  pair_distance: int = 512  # frames: how far apart the two windows of a pair start at most
+  batch_size: int = 32  # windows, in groups of one song each
+  group_size: int = 2  # windows of a group: they exchange their z in turn, and share one while z is searched for
+  pair_distance: int = 512  # frames: how far from the first window of a group the others start at most
   windows_per_excerpt: int = 16  # drawn each time that an excerpt is read (tfdata)
   excerpts_in_memory: int = 32  # excerpts whose windows are mixed in one shuffle (tfdata)
   transposition: int = 6  # semitones up and down at most

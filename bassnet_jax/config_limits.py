@@ -30,6 +30,7 @@ LIMITS: dict[str, tuple[float, float]] = {
   'loss.search_share': (0, 1),
   'data.window': (2, 1024),  # of an excerpt's frames
   'data.batch_size': (2, 2**20),
+  'data.group_size': (2, 1024),
   'data.pair_distance': (0, 10**6),
   'data.windows_per_excerpt': (1, 10**6),
   'data.excerpts_in_memory': (1, 10**6),

@@ -27,7 +27,7 @@ from bassnet_jax.inputs.resident import Resident
 from data_pipeline import commands
 from data_pipeline import features as ft
 
-_EVALUATED_PAIRS = 64
+_EVALUATED_GROUPS = 64
 
 
 def aspects(names: Sequence[str]) -> np.ndarray:
@@ -44,7 +44,7 @@ def corners(kinds: np.ndarray) -> np.ndarray:
 
 
 def draw(data: Resident, patterns: jax.Array, key: jax.Array, experiment: Experiment) -> tuple[Batch, jax.Array]:
-  """A batch of pairs of windows, and the pattern of each, [pairs]; patterns: [songs]."""
+  """A batch, and the pattern of each of its groups, [groups]; patterns: [songs]."""
   batch = resident.draw(data, key, experiment.data, networks.context_frames(experiment.model))
   first = resident.places(data, key, experiment.data).start[:, 0]
   return batch, patterns[jnp.searchsorted(data.start, first, side='right') - 1]
@@ -92,7 +92,7 @@ class Probe:
 
     def loss(params):
       windows, code, posterior = self._prepared(params, batch, augment_key)
-      z = jnp.repeat(self._places[patterns], 2, axis=0)
+      z = jnp.repeat(self._places[patterns], self._experiment.data.group_size, axis=0)
       terms = losses.reconstruction(self._decode(params, code, z), windows, cfg)
       miss = 0.5 * jnp.square(z[:, None] - posterior.mu)
       if self._likelihood:
@@ -103,13 +103,16 @@ class Probe:
     return optax.apply_updates(params, updates), state
 
   def _read(self, params, batch: Batch) -> tuple[jax.Array, jax.Array]:
-    """Which pattern each half takes a pair for, [pairs] each: the encoder by the corner nearest to the mean of mu of both windows, the
-    decoder by the corner from which the pair is least surprising."""
+    """Which pattern each half takes a group for, [groups] each: the encoder by the corner nearest to the mean of mu of its windows, the
+    decoder by the corner from which the group is least surprising."""
     windows, code, posterior = self._prepared(params, batch, jax.random.key(0))
-    mean = posterior.mu.mean(axis=1).reshape(-1, 2, posterior.mu.shape[-1]).mean(axis=1)
+    size = self._experiment.data.group_size
+    mean = posterior.mu.mean(axis=1).reshape(-1, size, posterior.mu.shape[-1]).mean(axis=1)
     encoder = jnp.square(mean[:, None] - self._places).sum(axis=-1).argmin(axis=1)
     every = [
-      losses.pair_cost(self._decode(params, code, jnp.broadcast_to(place, (len(windows.mix), len(place)))), windows, self._experiment.loss)
+      losses.group_cost(
+        self._decode(params, code, jnp.broadcast_to(place, (len(windows.mix), len(place)))), windows, self._experiment.loss, size
+      )
       for place in self._places
     ]
     return encoder, jnp.stack(every).argmin(axis=0)
@@ -143,11 +146,12 @@ def main(defined: flags.FlagValues) -> int:
   patterns = {split: np.array([ft.load(path).pattern for path in found]) for split, found in paths.items()}
   data = {split: jax.device_put(resident.load(found)) for split, found in paths.items()}
   patterns = jax.device_put(patterns)
-  many = configs.replace(experiment, data={'batch_size': 2 * _EVALUATED_PAIRS})
+  many = configs.replace(experiment, data={'batch_size': experiment.data.group_size * _EVALUATED_GROUPS})
   asked, truth = jax.device_get(draw(data['validation'], patterns['validation'], jax.random.key(defined.seed + 1), many))
   probe = Probe(experiment, corpus.statistics, kinds, defined.steps, defined.seed, defined.likelihood)
   head = ['all', *(' or '.join(dict.fromkeys(column)) for column in zip(*(name.split(', ') for name in names), strict=True))]
-  print(f'share of {_EVALUATED_PAIRS} pairs of windows of validation songs that are read right: {"; ".join(head)}')
+  size = experiment.data.group_size
+  print(f'share of {_EVALUATED_GROUPS} groups of {size} windows of validation songs that are read right: {"; ".join(head)}')
   began = time.monotonic()
   for step in range(1, defined.steps + 1):
     probe.step(step, data['train'], patterns['train'])

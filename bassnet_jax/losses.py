@@ -34,7 +34,7 @@ class Terms:
 
 @struct.dataclass
 class Windows:
-  """A batch as the network and the loss take it, partners side by side.
+  """A batch as the network and the loss take it, the windows of a group side by side.
 
   Attributes:
     mix: [windows, frames + 2 * context, 192], standardised.
@@ -59,7 +59,7 @@ class Windows:
 
 
 def loss(params, batch: Batch, key: jax.Array, experiment: Experiment, statistics: Statistics) -> tuple[jax.Array, Terms]:
-  """The loss of a batch of pairs.
+  """The loss of a batch.
 
   Args:
     params: of `BassNet`.
@@ -77,7 +77,7 @@ def loss(params, batch: Batch, key: jax.Array, experiment: Experiment, statistic
   z = q.mu
   if experiment.model.variational:
     z = z + jnp.exp(q.logvar / 2) * jax.random.normal(noise_key, z.shape)
-  z = decoded_latent(z, cfg.exchange, networks.decoder_reach(experiment.model), roll_key)
+  z = decoded_latent(z, cfg.exchange, experiment.data.group_size, networks.decoder_reach(experiment.model), roll_key)
   outputs = net.apply(params, networks.crop_code(code, z.shape[1]), z, method='decode')
   terms = reconstruction(outputs, windows, cfg) | latent_terms(q, windows, experiment)
   weighted = (*RECONSTRUCTION, *_LATENT)
@@ -86,7 +86,7 @@ def loss(params, batch: Batch, key: jax.Array, experiment: Experiment, statistic
 
 
 def prepare(batch: Batch, key: jax.Array, experiment: Experiment, statistics: Statistics) -> Windows:
-  """Augments and standardises a batch of pairs."""
+  """Augments and standardises a batch."""
   flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), augment(batch, key, experiment.data))
   return Windows(
     mix=statistics.standardise_mix(flat.mix),
@@ -110,11 +110,11 @@ def reconstruction(outputs: networks.Outputs, windows: Windows, config: LossConf
   return terms | {'pitch_accuracy': mean(outputs.pitch.argmax(axis=-1) == windows.pitch, windows.labelled)}
 
 
-def pair_cost(outputs: networks.Outputs, windows: Windows, config: LossConfig) -> jax.Array:
-  """[pairs]: the weighted reconstruction of every pair, summed over its frames."""
+def group_cost(outputs: networks.Outputs, windows: Windows, config: LossConfig, group_size: int) -> jax.Array:
+  """[groups]: the weighted reconstruction of every group, summed over its frames."""
   parts = _frame_losses(outputs, windows, config)
   cost = sum(getattr(config, name) * (values * weight.astype(values.dtype)).sum(axis=1) for name, (values, weight) in parts.items())
-  return cost.reshape(-1, 2).sum(axis=1)
+  return cost.reshape(-1, group_size).sum(axis=1)
 
 
 def _frame_losses(outputs: networks.Outputs, windows: Windows, config: LossConfig) -> dict[str, tuple[jax.Array, jax.Array]]:
@@ -139,12 +139,14 @@ def latent_terms(q: networks.Posterior, windows: Windows, experiment: Experiment
   }
 
 
-def decoded_latent(z: jax.Array, form: str, reach: int, key: jax.Array) -> jax.Array:
+def decoded_latent(z: jax.Array, form: str, group_size: int, reach: int, key: jax.Array) -> jax.Array:
   """The z that the decoder is given, for the window and `reach` frames on both sides.
 
   Args:
-    z: [windows, frames, 2]; windows 2i and 2i + 1 are a pair.
-    form: 'exchange': the partner's, rolled in time; 'rolled': its own, rolled; 'window_mean'; 'none': its own.
+    z: [windows, frames, 2], the windows of a group one after the other.
+    form: 'exchange': that of the window before it in the group (of a pair, the other), rolled in time; 'rolled': its own, rolled;
+      'window_mean'; 'none': its own.
+    group_size: windows of a group.
     reach: frames of the decoder's own context.
     key: of the rolling.
 
@@ -157,7 +159,7 @@ def decoded_latent(z: jax.Array, form: str, reach: int, key: jax.Array) -> jax.A
   if form == 'none':
     return jnp.pad(z, ((0, 0), (reach, reach), (0, 0)), mode='edge')
   if form == 'exchange':
-    z = z.reshape(-1, 2, *z.shape[1:])[:, ::-1].reshape(z.shape)
+    z = jnp.roll(z.reshape(-1, group_size, *z.shape[1:]), 1, axis=1).reshape(z.shape)
   start = jax.random.randint(key, (windows,), 0, frames)
   around = jnp.concatenate([z, z, z[:, : 2 * reach]], axis=1)
   return jax.vmap(lambda x, s: jax.lax.dynamic_slice_in_dim(x, s, frames + 2 * reach))(around, start)

@@ -80,7 +80,7 @@ def train_step(
   optimizer: optax.GradientTransformation,
   searching: jax.Array | None = None,
 ) -> tuple[TrainState, losses.Terms]:
-  """One step on a batch of pairs; all randomness is a function of (seed, step).
+  """One step on a batch; all randomness is a function of (seed, step).
 
   Args:
     searching: bool, whether this step searches for z; None: none does.
@@ -109,7 +109,7 @@ def make_mesh() -> jax.sharding.Mesh:
 
 
 def check_settings(experiment: Experiment) -> None:
-  """What no field shows alone: pairs divide over devices, and a window holds frames that lie `smoothness_lag` apart.
+  """What no field shows alone: groups divide over devices, and a window holds frames that lie `smoothness_lag` apart.
 
   Raises:
     ConfigError: they don't, or it doesn't.
@@ -120,11 +120,11 @@ def check_settings(experiment: Experiment) -> None:
       f'loss.smoothness_lag={loss.smoothness_lag} frames of windows of data.window={window}: expected less than the window, or the '
       'weights of the terms that use it at 0 (loss.latent_smoothness, loss.kl_lag)'
     )
-  pairs, devices = experiment.data.batch_size // 2, jax.device_count()
-  if experiment.data.batch_size % 2 or pairs % devices:
+  size, devices = experiment.data.group_size, jax.device_count()
+  if experiment.data.batch_size % (size * devices):
     raise configs.ConfigError(
-      f'data.batch_size={experiment.data.batch_size} windows: expected an even number whose pairs divide over {devices} devices, '
-      f'such as {2 * devices * max(round(pairs / devices), 1)}'
+      f'data.batch_size={experiment.data.batch_size} windows: expected a multiple of data.group_size={size} whose groups divide over '
+      f'{devices} devices, such as {size * devices * max(round(experiment.data.batch_size / size / devices), 1)}'
     )
 
 
@@ -138,13 +138,14 @@ class TfDataFeed:
 
     tf_windows.hide_accelerators()
     data = experiment.data
-    dataset = tf_windows.pairs(
+    dataset = tf_windows.groups(
       corpus.tfds_directories(),
       window=data.window,
       context=networks.context_frames(experiment.model),
-      pairs_per_batch=data.batch_size // 2 // jax.process_count(),
+      groups_per_batch=data.batch_size // data.group_size // jax.process_count(),
+      group_size=data.group_size,
       pair_distance=data.pair_distance,
-      pairs_per_excerpt=max(data.windows_per_excerpt // 2, 1),
+      groups_per_excerpt=max(data.windows_per_excerpt // data.group_size, 1),
       excerpts_in_memory=data.excerpts_in_memory,
       seed=seed,
       max_songs=data.max_songs,
@@ -206,13 +207,13 @@ class ResidentFeed:
     self.stored = stored
     self.steps_per_call = resident.steps_per_call(experiment.train, steps_per_call)
     draw_key = jax.random.fold_in(jax.random.key(seed), 1)
-    pairs = NamedSharding(mesh, PartitionSpec('data'))
+    split = NamedSharding(mesh, PartitionSpec('data'))
     self.draw = lambda stored, step: draw(stored, jax.random.fold_in(draw_key, step), data, context)
 
     def steps(state: TrainState, stored: resident.Resident, count: int):
       def one(carry: TrainState, _):
         batch = self.draw(stored, carry.step)
-        return step(carry, jax.lax.with_sharding_constraint(batch, pairs))
+        return step(carry, jax.lax.with_sharding_constraint(batch, split))
 
       if count == 1:
         return one(state, None)

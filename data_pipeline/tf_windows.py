@@ -1,4 +1,4 @@
-"""The tf.data input: reads excerpts from TFDS files and cuts pairs of windows from them."""
+"""The tf.data input: reads excerpts from TFDS files and cuts groups of windows from them."""
 
 from __future__ import annotations
 
@@ -24,33 +24,35 @@ class DatasetFileError(ValueError):
   """A file of a TFDS dataset can't be read; the message says which and what to do."""
 
 
-def pairs(
+def groups(
   directories: list[str],
   window: int,
   context: int,
-  pairs_per_batch: int,
+  groups_per_batch: int,
+  group_size: int,
   pair_distance: int,
-  pairs_per_excerpt: int,
+  groups_per_excerpt: int,
   excerpts_in_memory: int,
   seed: int,
   max_songs: int = 0,
   process_index: int = 0,
   process_count: int = 1,
 ) -> tf.data.Dataset:
-  """An endless, deterministic dataset of batches of pairs of windows; its iterator can be saved and restored.
+  """An endless, deterministic dataset of batches of groups of windows; its iterator can be saved and restored.
 
   Excerpts are read in a random order, `excerpts_in_memory` at a time; of these, batches are drawn such that every
-  excerpt gives `pairs_per_excerpt` pairs. Where a window begins is a function of (seed, count of groups) alone.
+  excerpt gives `groups_per_excerpt` groups. Where a window begins is a function of (seed, count of shuffles) alone.
 
   Args:
     directories: of TFDS datasets (with version); sampled in proportion to their sizes.
     window, context: frames; both even.
-    pair_distance: how many frames apart the two windows of a pair begin at most.
+    group_size: windows of a group, all from one excerpt.
+    pair_distance: how many frames from the first window of a group the others begin at most.
     max_songs: of the training split, 0: all.
     process_index, process_count: every process reads a part of its own.
 
   Returns:
-    a dataset of dicts with the fields of `bassnet_jax.batch.Batch`, [pairs_per_batch, 2, frames, ...].
+    a dataset of dicts with the fields of `bassnet_jax.batch.Batch`, [groups_per_batch, group_size, frames, ...].
 
   Raises:
     ValueError: the sizes don't fit together.
@@ -60,11 +62,12 @@ def pairs(
       f'data.window={window}, with {context} frames of context on both sides, as the dilations of the model ask for: both must be even, at '
       f'most {ft.EXCERPT_FRAMES} and {ft.CONTEXT_FRAMES} frames. Set another data.window, or smaller dilations.'
     )
-  draws = excerpts_in_memory * pairs_per_excerpt
-  if draws % pairs_per_batch:
+  draws = excerpts_in_memory * groups_per_excerpt
+  if draws % groups_per_batch:
     raise ValueError(
-      f'data.excerpts_in_memory={excerpts_in_memory} excerpts of {pairs_per_excerpt} pairs each do not divide into batches of '
-      f'{pairs_per_batch} pairs. Set one of which data.excerpts_in_memory * data.windows_per_excerpt is a multiple of data.batch_size.'
+      f'data.excerpts_in_memory={excerpts_in_memory} excerpts of {groups_per_excerpt} groups of {group_size} windows each do not divide '
+      f'into batches of {groups_per_batch} groups. Set one of which '
+      'data.excerpts_in_memory * data.windows_per_excerpt is a multiple of data.batch_size.'
     )
   sources, sizes = [], []
   for directory in directories:
@@ -75,27 +78,28 @@ def pairs(
   if len(sources) > 1:
     excerpts = tf.data.Dataset.sample_from_datasets(sources, weights=[size / sum(sizes) for size in sizes], seed=seed)
 
-  def batches(count: tf.Tensor, group: dict[str, tf.Tensor]) -> tf.data.Dataset:
+  def batches(count: tf.Tensor, shuffled: dict[str, tf.Tensor]) -> tf.data.Dataset:
     key = tf.stack([tf.cast(seed, tf.int64), count * process_count + process_index])
-    order = tf.random.experimental.stateless_shuffle(tf.repeat(tf.range(excerpts_in_memory), pairs_per_excerpt), key)
-    uniform = tf.random.stateless_uniform([draws, 2], key + tf.constant([1, 0], tf.int64))
-    last = tf.maximum(tf.gather(group['frames'], order) - window, 0)
+    order = tf.random.experimental.stateless_shuffle(tf.repeat(tf.range(excerpts_in_memory), groups_per_excerpt), key)
+    uniform = tf.random.stateless_uniform([draws, group_size], key + tf.constant([1, 0], tf.int64))
+    last = tf.maximum(tf.gather(shuffled['frames'], order) - window, 0)
     first = _draw(tf.zeros_like(last), last, uniform[:, 0])
-    second = _draw(tf.maximum(first - pair_distance, 0), tf.minimum(first + pair_distance, last), uniform[:, 1])
-    starts = tf.stack([first, second], axis=1)
+    nearest, farthest = tf.maximum(first - pair_distance, 0), tf.minimum(first + pair_distance, last)
+    others = _draw(nearest[:, None], farthest[:, None], uniform[:, 1:])
+    starts = tf.concat([first[:, None], others], axis=1)
 
     def cut(i: tf.Tensor) -> dict[str, tf.Tensor]:
-      rows = tf.range(i * pairs_per_batch, (i + 1) * pairs_per_batch)
+      rows = tf.range(i * groups_per_batch, (i + 1) * groups_per_batch)
       which, start = tf.gather(order, rows), tf.gather(starts, rows)
       inner = start[..., None] + tf.range(window, dtype=tf.int64)
       outer = start[..., None] + tf.range(-context, window + context, dtype=tf.int64)
       result = {
-        name: tf.gather_nd(group[name], _index(which, (outer if name in ('mix', 'bass') else inner) + ft.CONTEXT_FRAMES))
+        name: tf.gather_nd(shuffled[name], _index(which, (outer if name in ('mix', 'bass') else inner) + ft.CONTEXT_FRAMES))
         for name in _FRAME_FEATURES
       }
-      return result | {'valid': inner < tf.gather(group['frames'], which)[:, None, None]}
+      return result | {'valid': inner < tf.gather(shuffled['frames'], which)[:, None, None]}
 
-    return tf.data.Dataset.range(draws // pairs_per_batch, output_type=tf.int32).map(cut, num_parallel_calls=1)
+    return tf.data.Dataset.range(draws // groups_per_batch, output_type=tf.int32).map(cut, num_parallel_calls=1)
 
   options = tf.data.Options()
   options.deterministic = True
@@ -129,7 +133,7 @@ def _draw(low: tf.Tensor, high: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
 
 
 def _index(which: tf.Tensor, frames: tf.Tensor) -> tf.Tensor:
-  """Indices [pairs, 2, frames, 2] for gather_nd of [excerpts, frames, ...]."""
+  """Indices [groups, windows, frames, 2] for gather_nd of [excerpts, frames, ...]."""
   which = tf.broadcast_to(tf.cast(which, tf.int64)[:, None, None], tf.shape(frames))
   return tf.stack([which, frames], axis=-1)
 

@@ -301,9 +301,9 @@ def test_processes_read_disjoint_excerpts_that_together_are_all(coordinates_dir)
 
   def songs_of(index: int, count: int) -> set[tuple[str, int]]:
     """(song, excerpt) of every window: where a window begins tells its excerpt."""
-    dataset = tf_windows.pairs(
-      [build.tfds_folder(tiny.DATASET, coordinates_dir)], window=32, context=6, pairs_per_batch=4, pair_distance=32,
-      pairs_per_excerpt=2, excerpts_in_memory=2, seed=0, process_index=index, process_count=count,
+    dataset = tf_windows.groups(
+      [build.tfds_folder(tiny.DATASET, coordinates_dir)], window=32, context=6, groups_per_batch=4, group_size=2, pair_distance=32,
+      groups_per_excerpt=2, excerpts_in_memory=2, seed=0, process_index=index, process_count=count,
     )  # fmt: skip
     iterator, found = tf_windows.CheckpointableIterator(dataset), []
     for _ in range(12):

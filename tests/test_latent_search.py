@@ -13,11 +13,12 @@ from bassnet_jax import latent_search, losses, train
 from bassnet_jax import model as networks
 
 SEARCHING = {'search_candidates': 6, 'search_share': 0.5}
-PAIRS, WINDOW = 4, 32
+GROUPS, WINDOW = 4, 32
 
 
-def experiment(**loss):
-  return tiny.experiment(loss=SEARCHING | loss, data={'window': WINDOW, 'batch_size': 2 * PAIRS, 'transposition': 0})
+def experiment(size=2, **loss):
+  data = {'window': WINDOW, 'batch_size': size * GROUPS, 'group_size': size, 'transposition': 0}
+  return tiny.experiment(loss=SEARCHING | loss, data=data)
 
 
 @pytest.fixture(scope='module')
@@ -27,7 +28,7 @@ def params():
 
 @pytest.fixture(scope='module')
 def batch():
-  return tiny.batch(PAIRS, WINDOW, networks.context_frames(tiny.MODEL))
+  return tiny.batch(GROUPS, WINDOW, networks.context_frames(tiny.MODEL))
 
 
 @pytest.mark.parametrize('size', [2, 3])
@@ -39,16 +40,18 @@ def test_candidates_are_draws_of_the_prior(size):
     assert stats.kstest(one[:, i], 'norm').pvalue > 1e-2
 
 
-def test_candidates_of_a_pair_lie_in_all_directions():
+def test_candidates_of_a_group_lie_in_all_directions():
   drawn = np.asarray(latent_search.candidates(jax.random.key(0), 100, 8, 2))
   turns = np.sort(np.arctan2(drawn[..., 1], drawn[..., 0]), axis=1)
   gaps = np.diff(turns, axis=1, append=turns[:, :1] + 2 * np.pi)
   assert gaps == pytest.approx(2 * np.pi / 8, abs=1e-4)
 
 
-def test_the_best_candidate_is_decoded_and_taught(params, batch):
+@pytest.mark.parametrize('size', [2, 4])
+def test_the_best_candidate_is_decoded_and_taught(params, size):
   """The loss is that of the cheapest candidate, found here by decoding each alone."""
-  e, statistics, key = experiment(), tiny.statistics(), jax.random.key(3)
+  e, statistics, key = experiment(size), tiny.statistics(), jax.random.key(3)
+  batch = tiny.batch(GROUPS, WINDOW, networks.context_frames(tiny.MODEL), size=size)
   total, terms = jax.jit(lambda p: latent_search.loss(p, batch, key, e, statistics))(params)
   augment_key, draw_key = jax.random.split(key)
   windows = losses.prepare(batch, augment_key, e, statistics)
@@ -57,19 +60,19 @@ def test_the_best_candidate_is_decoded_and_taught(params, batch):
   q = losses.posterior(net, params, code, windows)
   frames = WINDOW + 2 * networks.decoder_reach(e.model)
   prior_key, own_key = jax.random.split(draw_key)
-  drawn = jnp.concatenate([latent_search.candidates(prior_key, PAIRS, 4, 2), latent_search.guesses(own_key, q, 2)], axis=1)
+  drawn = jnp.concatenate([latent_search.candidates(prior_key, GROUPS, 4, 2), latent_search.guesses(own_key, q, size, 2)], axis=1)
   costs, misses = [], []
   for k in range(6):
-    z = jnp.broadcast_to(jnp.repeat(drawn[:, k], 2, axis=0)[:, None], (2 * PAIRS, frames, 2))
+    z = jnp.broadcast_to(jnp.repeat(drawn[:, k], size, axis=0)[:, None], (size * GROUPS, frames, 2))
     outputs = net.apply(params, networks.crop_code(code, frames), z, method='decode')
-    costs.append(losses.pair_cost(outputs, windows, e.loss))
+    costs.append(losses.group_cost(outputs, windows, e.loss, size))
     miss = 0.5 * (jnp.square(z[:, :WINDOW] - q.mu) * jnp.exp(-q.logvar) + q.logvar).sum(axis=-1)
-    misses.append(miss.reshape(PAIRS, -1).mean(axis=1))
+    misses.append(miss.reshape(GROUPS, -1).mean(axis=1))
   costs, misses = np.asarray(costs), np.asarray(misses)
   best = costs.argmin(axis=0)
-  chosen = costs[best, np.arange(PAIRS)].sum() / (2 * PAIRS * WINDOW)
+  chosen = costs[best, np.arange(GROUPS)].sum() / (size * GROUPS * WINDOW)
   assert float(sum(getattr(e.loss, name) * getattr(terms, name) for name in losses.RECONSTRUCTION)) == pytest.approx(chosen, rel=1e-4)
-  assert float(terms.search) == pytest.approx(misses[best, np.arange(PAIRS)].mean(), rel=1e-4)
+  assert float(terms.search) == pytest.approx(misses[best, np.arange(GROUPS)].mean(), rel=1e-4)
   assert float(total) == pytest.approx(chosen + float(terms.search), rel=1e-4)
   assert len(set(best)) > 1 or (costs.max(axis=0) > costs.min(axis=0)).all(), 'the candidates differ'
 
@@ -105,10 +108,12 @@ def _step(experiment, optimizer, steps, state, batch):
   return train.train_step(state, batch, jax.random.key(1), experiment, tiny.statistics(), optimizer, searching)
 
 
-def test_guesses_lie_where_the_encoder_says():
-  """Around the mean over both windows of a pair, as far as q is wide."""
+@pytest.mark.parametrize('size', [2, 3])
+def test_guesses_lie_where_the_encoder_says(size):
+  """Around the mean over the windows of a group, as far as q is wide."""
   mu = jnp.asarray(np.random.default_rng(0).normal(size=(6, 40, 2)), jnp.float32) + jnp.arange(6)[:, None, None]
-  drawn = np.asarray(latent_search.guesses(jax.random.key(0), networks.Posterior(mu=mu, logvar=jnp.full_like(mu, -4.0)), 2000))
-  assert drawn.shape == (3, 2000, 2)
-  assert drawn.mean(axis=1) == pytest.approx(np.asarray(mu).reshape(3, 2, 40, 2).mean(axis=(1, 2)), abs=0.01)
+  q = networks.Posterior(mu=mu, logvar=jnp.full_like(mu, -4.0))
+  drawn = np.asarray(latent_search.guesses(jax.random.key(0), q, size, 2000))
+  assert drawn.shape == (6 // size, 2000, 2)
+  assert drawn.mean(axis=1) == pytest.approx(np.asarray(mu).reshape(-1, size, 40, 2).mean(axis=(1, 2)), abs=0.01)
   assert drawn.std(axis=1) == pytest.approx(np.exp(-2), rel=0.05)

@@ -116,14 +116,16 @@ def rolls_of(z: np.ndarray, length: int, reach: int) -> list[bytes]:
   return [around[s : s + length].tobytes() for s in range(len(z))]
 
 
+@pytest.mark.parametrize('size', [2, 3, 6])
 @pytest.mark.parametrize('form', ['exchange', 'rolled'])
-def test_exchange_gives_the_partner_s_values_and_rolled_its_own(mu, form):
+def test_exchange_gives_the_values_of_another_of_the_group_and_rolled_its_own(mu, form, size):
   reach, seen = 2, set()
   for seed in range(4):
-    found = np.asarray(losses.decoded_latent(mu, form, reach, jax.random.key(seed)))
+    found = np.asarray(losses.decoded_latent(mu, form, size, reach, jax.random.key(seed)))
     assert found.shape == (6, 32 + 2 * reach, 2)
     for i in range(6):
-      whose = np.asarray(mu[i ^ 1 if form == 'exchange' else i])
+      before = i - i % size + (i - 1) % size
+      whose = np.asarray(mu[before if form == 'exchange' else i])
       rolls = rolls_of(whose, 32 + 2 * reach, reach)
       assert found[i].tobytes() in rolls
       seen.add(rolls.index(found[i].tobytes()))
@@ -133,9 +135,9 @@ def test_exchange_gives_the_partner_s_values_and_rolled_its_own(mu, form):
 
 
 def test_window_mean_and_own_z(mu):
-  mean = losses.decoded_latent(mu, 'window_mean', 2, jax.random.key(0))
+  mean = losses.decoded_latent(mu, 'window_mean', 2, 2, jax.random.key(0))
   np.testing.assert_allclose(mean, jnp.broadcast_to(mu.mean(axis=1, keepdims=True), (6, 36, 2)))
-  own = losses.decoded_latent(mu, 'none', 2, jax.random.key(0))
+  own = losses.decoded_latent(mu, 'none', 2, 2, jax.random.key(0))
   np.testing.assert_array_equal(own[:, 2:-2], mu)
   np.testing.assert_array_equal(own[:, :2], jnp.broadcast_to(mu[:, :1], (6, 2, 2)))
 
@@ -174,7 +176,8 @@ def windows(**given):
   return losses.Windows(**(silent | given))
 
 
-def test_the_cost_of_a_pair_is_the_weighted_sum_over_its_labelled_frames():
+@pytest.mark.parametrize('size', [2, 4])
+def test_the_cost_of_a_group_is_the_weighted_sum_over_its_labelled_frames(size):
   rng = np.random.default_rng(0)
   pitch = rng.integers(0, ft.NO_PITCH, (4, 8)).astype(np.uint8)
   pitch[1, :3] = ft.UNLABELLED
@@ -183,8 +186,8 @@ def test_the_cost_of_a_pair_is_the_weighted_sum_over_its_labelled_frames():
   config = LossConfig(pitch=2.0, level=0.5, cqt=0.0, onset=0.0)
   likelihood = np.asarray(jax.nn.log_softmax(o.pitch))
   nats = np.array([[-likelihood[n, t, p] if p != ft.UNLABELLED else 0 for t, p in enumerate(row)] for n, row in enumerate(pitch)])
-  expected = (2 * nats + 0.5 * np.asarray(w.level)).sum(axis=1).reshape(2, 2).sum(axis=1)
-  assert np.asarray(losses.pair_cost(o, w, config)) == pytest.approx(expected, rel=1e-5)
+  expected = (2 * nats + 0.5 * np.asarray(w.level)).sum(axis=1).reshape(-1, size).sum(axis=1)
+  assert np.asarray(losses.group_cost(o, w, config, size)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_pitch_loss_is_a_mean_over_labelled_frames():

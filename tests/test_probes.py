@@ -63,7 +63,7 @@ def test_aspects_are_the_parts_of_a_name():
   np.testing.assert_array_equal(labelled_probe.aspects(['root', 'third']), [[0], [1]])
 
 
-def test_pairs_are_windows_of_one_song_with_its_pattern(coordinates_dir):
+def test_groups_are_windows_of_one_song_with_its_pattern(coordinates_dir):
   folder = extraction.folder(coordinates_dir, 'bassnet_artificial', 'a1')
   summary = extraction.load_summary(folder)
   paths = [extraction.song_path(folder, song) for song in summary.songs]

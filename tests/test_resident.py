@@ -35,15 +35,16 @@ def drawn(data, config, context, key) -> dict[str, np.ndarray]:
   return {field.name: np.asarray(getattr(batch, field.name)) for field in dataclasses.fields(batch)}
 
 
-@pytest.mark.parametrize(('window', 'context'), [(64, 6), (512, 60), (1024, ft.CONTEXT_FRAMES)])
-def test_every_window_is_the_song_s_own_frames(data, window, context):
-  config = dataclasses.replace(CONFIG, window=window)
+@pytest.mark.parametrize(('window', 'context', 'size'), [(64, 6, 2), (64, 6, 8), (512, 60, 4), (1024, ft.CONTEXT_FRAMES, 2)])
+def test_every_window_is_the_song_s_own_frames(data, window, context, size):
+  config = dataclasses.replace(CONFIG, window=window, group_size=size)
   found = []
   for seed in range(3):
     found += tiny.check_coordinate_windows(drawn(data, config, context, jax.random.key(seed)), window, context)
   assert {start % 2 for _, start in found} == {0}
-  for (first, a), (second, b) in zip(found[::2], found[1::2], strict=True):
-    assert first == second and abs(a - b) <= config.pair_distance
+  for i in range(1, size):
+    for (first, a), (second, b) in zip(found[::size], found[i::size], strict=True):
+      assert first == second and abs(a - b) <= config.pair_distance
 
 
 def test_songs_shorter_than_a_window_are_masked_and_filled_with_silence(data):

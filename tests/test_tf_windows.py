@@ -20,13 +20,14 @@ def make(coordinates_dir):
       'directories': [build.tfds_folder(tiny.DATASET, coordinates_dir)],
       'window': WINDOW,
       'context': CONTEXT,
-      'pairs_per_batch': 4,
+      'groups_per_batch': 4,
+      'group_size': 2,
       'pair_distance': 128,
-      'pairs_per_excerpt': 4,
+      'groups_per_excerpt': 4,
       'excerpts_in_memory': 4,
       'seed': 0,
     }
-    return tf_windows.CheckpointableIterator(tf_windows.pairs(**settings | changes))
+    return tf_windows.CheckpointableIterator(tf_windows.groups(**settings | changes))
 
   return iterator
 
@@ -72,15 +73,18 @@ def test_shapes_and_types(make):
   }
 
 
-def test_partners_are_near_and_of_one_song(make):
+@pytest.mark.parametrize('size', [2, 4])
+def test_the_windows_of_a_group_are_near_and_of_one_song(make, size):
   distances = []
-  for batch in take(make(), 24):
+  for batch in take(make(group_size=size), 24):
     found = tiny.check_coordinate_windows(batch, WINDOW, CONTEXT)
-    for (first, a), (second, b) in zip(found[::2], found[1::2], strict=True):
-      assert first == second
-      distances.append(abs(a - b))
+    assert len(found) == 4 * size
+    for i in range(1, size):
+      for (first, a), (second, b) in zip(found[::size], found[i::size], strict=True):
+        assert first == second
+        distances.append(abs(a - b))
   assert max(distances) <= 128
-  assert max(distances) > 64, 'partners hardly differ'
+  assert max(distances) > 64, 'the windows of a group hardly differ'
 
 
 def test_valid_marks_what_lies_beyond_the_song(make):
@@ -96,7 +100,7 @@ def test_valid_marks_what_lies_beyond_the_song(make):
 
 
 def test_every_excerpt_gives_equally_many_windows(make):
-  """Four excerpts with four pairs each are one group of four batches."""
+  """Four excerpts with four pairs each are four batches."""
   group = [window for batch in take(make(), 4) for window in tiny.check_coordinate_windows(batch, WINDOW, CONTEXT)[::2]]
   counts: dict[tuple[str, int], int] = {}
   for name, start in group:
@@ -111,9 +115,9 @@ def test_two_runs_are_identical_and_seeds_differ(make):
     assert_same(first, take(make(seed=1), 20))
 
 
-def test_groups_of_the_same_excerpts_are_cut_anew(make):
-  """The seven excerpts come back after seven groups; their windows must not."""
-  iterator = make(excerpts_in_memory=7, pairs_per_batch=28)
+def test_the_same_excerpts_are_cut_anew(make):
+  """The seven excerpts come back with the next shuffle; their windows must not."""
+  iterator = make(excerpts_in_memory=7, groups_per_batch=28)
   first, second = (tiny.check_coordinate_windows(batch, WINDOW, CONTEXT) for batch in take(iterator, 2))
   assert {name for name, _ in first} == {name for name, _ in second}
   assert first != second
@@ -161,7 +165,7 @@ def test_several_datasets_are_mixed(make, coordinates_dir, data_dir):
     ({'context': 7}, 'must be even'),
     ({'window': 1026}, 'at most 1024'),
     ({'context': 258}, 'at most 1024 and 256'),
-    ({'pairs_per_batch': 5}, 'do not divide into batches of 5'),
+    ({'groups_per_batch': 5}, 'do not divide into batches of 5'),
   ],
 )
 def test_sizes_that_do_not_fit_are_refused(make, changes, message):

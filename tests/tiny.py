@@ -39,17 +39,17 @@ def statistics() -> Statistics:
   return Statistics(zeros, ones, zeros[: ft.BASS_BINS], ones[: ft.BASS_BINS])
 
 
-def batch(pairs: int, window: int, context: int, seed: int = 0) -> Batch:
+def batch(groups: int, window: int, context: int, seed: int = 0, size: int = 2) -> Batch:
   """Noise as features, and labels in runs of eight frames."""
   rng = np.random.default_rng(seed)
   frames = window + 2 * context
   return Batch(
-    mix=rng.gamma(1, 0.5, (pairs, 2, frames, ft.MIX_BINS)).astype(np.float16),
-    bass=rng.gamma(1, 0.5, (pairs, 2, frames, ft.BASS_BINS)).astype(np.float16),
-    pitch=np.repeat(rng.integers(10, 30, (pairs, 2, window // 8)), 8, axis=-1).astype(np.uint8),
-    onset=np.broadcast_to(np.arange(window) % 8 == 0, (pairs, 2, window)).astype(np.uint8),
-    level=rng.uniform(0.3, 0.9, (pairs, 2, window)).astype(np.float16),
-    valid=np.ones((pairs, 2, window), bool),
+    mix=rng.gamma(1, 0.5, (groups, size, frames, ft.MIX_BINS)).astype(np.float16),
+    bass=rng.gamma(1, 0.5, (groups, size, frames, ft.BASS_BINS)).astype(np.float16),
+    pitch=np.repeat(rng.integers(10, 30, (groups, size, window // 8)), 8, axis=-1).astype(np.uint8),
+    onset=np.broadcast_to(np.arange(window) % 8 == 0, (groups, size, window)).astype(np.uint8),
+    level=rng.uniform(0.3, 0.9, (groups, size, window)).astype(np.float16),
+    valid=np.ones((groups, size, window), bool),
   )
 
 
@@ -98,10 +98,10 @@ def write_coordinate_songs(root: str) -> None:
 
 
 def check_coordinate_windows(windows: dict[str, np.ndarray], window: int, context: int) -> list[tuple[str, int]]:
-  """Compares every window of [pairs, 2, ...] with the frames of its song, found by content.
+  """Compares every window of [groups, windows, ...] with the frames of its song, found by content.
 
   Returns:
-    (song, first frame) of every window, pair by pair.
+    (song, first frame) of every window, group by group.
   """
   found = []
   flat = {name: np.asarray(values).reshape(-1, *values.shape[2:]) for name, values in windows.items()}

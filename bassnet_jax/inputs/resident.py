@@ -43,8 +43,8 @@ class Places:
   """Where the windows of a batch begin.
 
   Attributes:
-    start: [pairs, 2] int32, first frame in the stored arrays.
-    valid: [pairs, 2, window] bool, False beyond a song's end.
+    start: [groups, windows] int32, first frame in the stored arrays.
+    valid: [groups, windows, window] bool, False beyond a song's end.
   """
 
   start: jax.Array
@@ -149,16 +149,18 @@ def load(paths: Sequence[str], stream: TextIO | None = None, frames: Sequence[in
 def places(data: Resident, key: jax.Array, config: DataConfig) -> Places:
   """Where a batch's windows begin, a function of the key and the songs' lengths alone.
 
-  Songs are drawn in proportion to their length, starts uniformly, the partner within `pair_distance` frames.
+  Songs are drawn in proportion to their length, starts uniformly, the other windows of a group within `pair_distance` frames.
   """
-  pairs = config.batch_size // 2
-  song_key, first_key, second_key = jax.random.split(key, 3)
-  song = jnp.searchsorted(data.cumulative, jax.random.uniform(song_key, (pairs,)))
+  groups = config.batch_size // config.group_size
+  song_key, first_key, other_key = jax.random.split(key, 3)
+  song = jnp.searchsorted(data.cumulative, jax.random.uniform(song_key, (groups,)))
   song = jnp.minimum(song, len(data.cumulative) - 1)
   last = jnp.maximum(data.frames[song] - config.window, 0)
   first = _even_between(first_key, jnp.zeros_like(last), last)
-  second = _even_between(second_key, jnp.maximum(first - config.pair_distance, 0), jnp.minimum(first + config.pair_distance, last))
-  within = jnp.stack([first, second], axis=1)
+  nearest, farthest = jnp.maximum(first - config.pair_distance, 0), jnp.minimum(first + config.pair_distance, last)
+  others = (groups, config.group_size - 1)
+  others = _even_between(other_key, jnp.broadcast_to(nearest[:, None], others), jnp.broadcast_to(farthest[:, None], others))
+  within = jnp.concatenate([first[:, None], others], axis=1)
   return Places(
     start=data.start[song][:, None] + within,
     valid=(within[..., None] + jnp.arange(config.window)) < data.frames[song][:, None, None],
@@ -166,13 +168,13 @@ def places(data: Resident, key: jax.Array, config: DataConfig) -> Places:
 
 
 def cut(values: jax.Array, start: jax.Array, reach: int, window: int) -> jax.Array:
-  """Windows [pairs, 2, window + 2 * reach, ...] of [frames, ...]."""
+  """Windows [groups, windows, window + 2 * reach, ...] of [frames, ...]."""
   one = lambda s: jax.lax.dynamic_slice_in_dim(values, s - reach, window + 2 * reach)  # noqa: E731
   return jax.vmap(jax.vmap(one))(start)
 
 
 def draw(data: Resident, key: jax.Array, config: DataConfig, context: int) -> Batch:
-  """A batch of pairs of windows, a function of the key alone; see `places`."""
+  """A batch of groups of windows, a function of the key alone; see `places`."""
   drawn = places(data, key, config)
   reach = {name: context if name in ('mix', 'bass') else 0 for name in FILL}
   return Batch(**{name: cut(getattr(data, name), drawn.start, reach[name], config.window) for name in FILL}, valid=drawn.valid)

@@ -119,7 +119,7 @@ def load(paths: Sequence[str], frames: Sequence[int], mesh: jax.sharding.Mesh, s
 
 
 def draw(data: Resident, key: jax.Array, config: DataConfig, context: int, mesh: jax.sharding.Mesh) -> Batch:
-  """The batch of `resident.draw`, split over the devices of the mesh; pairs must divide over them."""
+  """The batch of `resident.draw`, split over the devices of the mesh; groups must divide over them."""
   places = resident.places(data, key, config)
   length = len(data.mix) // mesh.size
   reach = {name: context if name in ('mix', 'bass') else 0 for name in resident.FILL}
