@@ -3,6 +3,8 @@
 An upper bound, and no way to train a model: every value of every aspect of a pattern (root, fifth; piano, guitar; ...) is a dimension of
 z, so that nothing is crowded as in the plane; the decoder is given a pattern's corner, and the encoder learns it by regression. Nothing is
 searched for or exchanged. What isn't learned here in a number of steps can't be learned without labels in as many.
+
+With `--checkpoint` the features of the mix are those of a trained run, and stay as they are: do they tell an aspect at all?
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +20,8 @@ import numpy as np
 import optax
 from absl import flags
 
+from bassnet_jax import checkpoints, losses, train
 from bassnet_jax import config as configs
-from bassnet_jax import losses, train
 from bassnet_jax import model as networks
 from bassnet_jax.batch import Batch, Statistics
 from bassnet_jax.config import Experiment
@@ -54,16 +57,27 @@ class Probe:
   """A network that is taught with labels.
 
   The encoder regresses by squares. With `likelihood` it does by -log q, as in the search: then an aspect that is soon certain has the
-  steepest gradient, and the others wait.
+  steepest gradient, and the others wait. A `mix_encoder` that is given isn't trained.
   """
 
-  def __init__(self, experiment: Experiment, statistics: Statistics, kinds: np.ndarray, steps: int, seed: int, likelihood: bool = False):
+  def __init__(
+    self,
+    experiment: Experiment,
+    statistics: Statistics,
+    kinds: np.ndarray,
+    steps: int,
+    seed: int,
+    likelihood: bool = False,
+    mix_encoder: Any = None,
+  ):
     self._places = jnp.asarray(corners(kinds))
     experiment = configs.replace(experiment, model={'latent_size': self._places.shape[1]})
     self._experiment, self._statistics, self._seed, self._likelihood = experiment, statistics, seed, likelihood
     self._net = networks.BassNet(experiment.model)
     self._optimizer = train.make_optimizer(experiment, steps)
     self.params = networks.init_params(experiment.model, experiment.data.window, seed)
+    self._fixed = {} if mix_encoder is None else {'mix_encoder': mix_encoder}
+    self.params = {'params': self.params['params'] | self._fixed}
     self._state = self._optimizer.init(self.params)
     self._step = jax.jit(self._train)
     self.read = jax.jit(self._read)
@@ -91,7 +105,7 @@ class Probe:
     batch, patterns = draw(data, song_patterns, draw_key, self._experiment)
 
     def loss(params):
-      windows, code, posterior = self._prepared(params, batch, augment_key)
+      windows, code, posterior = self._prepared({'params': params['params'] | self._fixed}, batch, augment_key)
       z = jnp.repeat(self._places[patterns], self._experiment.data.group_size, axis=0)
       terms = losses.reconstruction(self._decode(params, code, z), windows, cfg)
       miss = 0.5 * jnp.square(z[:, None] - posterior.mu)
@@ -100,7 +114,7 @@ class Probe:
       return losses.mean(miss.sum(axis=-1), windows.valid) + sum(getattr(cfg, name) * terms[name] for name in losses.RECONSTRUCTION)
 
     updates, state = self._optimizer.update(jax.grad(loss)(params), state, params)
-    return optax.apply_updates(params, updates), state
+    return {'params': optax.apply_updates(params, updates)['params'] | self._fixed}, state
 
   def _read(self, params, batch: Batch) -> tuple[jax.Array, jax.Array]:
     """Which pattern each half takes a group for, [groups] each: the encoder by the corner nearest to the mean of mu of its windows, the
@@ -118,6 +132,23 @@ class Probe:
     return encoder, jnp.stack(every).argmin(axis=0)
 
 
+def _mix_encoder(checkpoint: str, experiment: Experiment) -> Any:
+  """Parameters of a run's mix encoder.
+
+  Raises:
+    ValueError: its network is another one.
+  """
+  params, description, _ = checkpoints.load_params(checkpoint)
+  theirs = configs.from_dict(description['experiment'])
+  different = [line for line in configs.differences(experiment, theirs) if line.startswith('model.')]
+  if different:
+    raise ValueError(
+      f'--checkpoint={checkpoint}: expected the network of --experiment={experiment.name}, found other settings ({"; ".join(different)}). '
+      'Give the --experiment and the --set of that run.'
+    )
+  return params['params']['mix_encoder']
+
+
 def _define_flags(define: commands.Define) -> None:
   define(flags.DEFINE_string, 'experiment', 'a4_window64', 'whose data and network are taken')
   define(flags.DEFINE_string, 'preset', 'laptop', 'full or laptop')
@@ -126,6 +157,7 @@ def _define_flags(define: commands.Define) -> None:
   define(flags.DEFINE_integer, 'every', 100, 'steps from one row of the table to the next', lower_bound=1)
   define(flags.DEFINE_integer, 'seed', 0, 'of parameters and windows')
   define(flags.DEFINE_bool, 'likelihood', False, 'let the encoder regress by -log q instead of squares')
+  define(flags.DEFINE_string, 'checkpoint', None, 'workdir of a run of this experiment, whose features of the mix are taken as they are')
   define(flags.DEFINE_string, 'data_dir', 'data', 'folder of the datasets; what is missing is built there')
 
 
@@ -148,7 +180,8 @@ def main(defined: flags.FlagValues) -> int:
   patterns = jax.device_put(patterns)
   many = configs.replace(experiment, data={'batch_size': experiment.data.group_size * _EVALUATED_GROUPS})
   asked, truth = jax.device_get(draw(data['validation'], patterns['validation'], jax.random.key(defined.seed + 1), many))
-  probe = Probe(experiment, corpus.statistics, kinds, defined.steps, defined.seed, defined.likelihood)
+  mix_encoder = _mix_encoder(defined.checkpoint, experiment) if defined.checkpoint else None
+  probe = Probe(experiment, corpus.statistics, kinds, defined.steps, defined.seed, defined.likelihood, mix_encoder)
   head = ['all', *(' or '.join(dict.fromkeys(column)) for column in zip(*(name.split(', ') for name in names), strict=True))]
   size = experiment.data.group_size
   print(f'share of {_EVALUATED_GROUPS} groups of {size} windows of validation songs that are read right: {"; ".join(head)}')

@@ -18,7 +18,7 @@ _SETS = {
 }
 # What a set needs beside what its window does. A bass of a4 sounds on every second beat or so: a window of 0.8 s may hold no note of it,
 # and which instrument it follows is told by its notes alone. So q looks further around, the search goes on until the encoder has
-# learned, and four windows of a song share a z in it: two hold so few notes that any rule that tells two notes apart explains them.
+# learned, and four windows of a song share a z in it: two hold two or three notes, which many a rule explains as well as the song's own.
 _NEEDS = {
   'a4': {
     64: {'model': {'latent_dilations': (1, 2, 4, 8, 12)}, 'loss': {'search_share': 0.9}, 'data': {'group_size': 4}},
@@ -29,11 +29,12 @@ _NEEDS = {
 }
 _TRANSPOSITION = {'data': {'transposition': 6}}
 _SEARCH = {'nosearch': variants.Variant('without the search for z at the beginning', {'loss': {'search_candidates': 0}})}
+_PAIRS = {'pairs': variants.Variant('with pairs of windows where it has groups of four', {'data': {'group_size': 2}})}
 # The sets are not transposed by default, so that these two rows belong together: they differ in one thing from each other.
 _TRANSPOSITIONS = {
-  'transposition': variants.Variant('with transposition, independent for the two windows of a pair', _TRANSPOSITION),
+  'transposition': variants.Variant('with transposition, independent for the windows of a group', _TRANSPOSITION),
   'common_transposition': variants.Variant(
-    'with transposition, both windows of a pair alike', {'data': _TRANSPOSITION['data'] | variants.COMMON_TRANSPOSITION.changes['data']}
+    'with transposition, the windows of a group alike', {'data': _TRANSPOSITION['data'] | variants.COMMON_TRANSPOSITION.changes['data']}
   ),
 }
 
@@ -63,6 +64,8 @@ def _register() -> None:
       if window in (64, 512):
         for table in (variants.STABILITY, _SEARCH, variants.ARCHITECTURE, _TRANSPOSITIONS):
           variants.register_variants(row, make, table, _LAPTOP)
+      if row == 'a4_window64':
+        variants.register_variants(row, make, _PAIRS, _LAPTOP)
       if row == 'a1_window64':
         variants.register_variants(row, make, variants.PRECISION, _LAPTOP)
 

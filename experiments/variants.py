@@ -83,7 +83,7 @@ ARCHITECTURE = {
 PRECISION = {'bfloat16': Variant('computed in bfloat16; parameters, softmax and losses stay in float32', {'model': {'dtype': 'bfloat16'}})}
 """Not an ablation: the quality is to be the same. Registered for `a1_window64` and `pr_window64`."""
 
-COMMON_TRANSPOSITION = Variant('with both windows of a pair transposed alike', {'data': {'independent_transposition': False}})
+COMMON_TRANSPOSITION = Variant('with the windows of a group transposed alike', {'data': {'independent_transposition': False}})
 
 
 def register_row(name: str, make: Callable[[], Experiment], text: str, arguments: str = '') -> None:

@@ -185,12 +185,17 @@ def test_sets_and_windows_differ_in_what_they_must(name):
     encoder_sees = {64: 56, 128: 88}.get(window, window // 2) if name == 'a4' else window // 2  # see experiments/artificial.py
     assert networks.context_frames(experiment.model) == encoder_sees
     allowed = {'data.window', 'data.batch_size', *(f'model.{part}_dilations' for part in ('pitch', 'trunk', 'decoder', 'latent'))}
+    allowed |= {'data.group_size'} if name == 'a4' else set()
     changed = configs.differences(experiments.get(f'{name}_window64'), experiment)
     assert {line.split(':')[0] for line in changed} <= allowed
     if name != 'pr':
       assert experiment.data.datasets == (f'bassnet_artificial/{name}',)
       differing = {line.split(':')[0] for line in configs.differences(experiments.get(f'a1_window{window}'), experiment)}
-      needed = {'loss.search_share', *(['model.latent_dilations'] if window < 256 else [])} if name == 'a4' else set()
+      needed = (
+        {'loss.search_share', *(['model.latent_dilations'] if window < 256 else []), *(['data.group_size'] if window == 64 else [])}
+        if name == 'a4'
+        else set()
+      )
       assert differing == ({'data.datasets'} if name != 'a1' else set()) | needed, 'sets differ in data alone, and a4 in what it needs'
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tiny
 
-from bassnet_jax import labelled_probe, plane_probe
+from bassnet_jax import labelled_probe, packaged, plane_probe
+from bassnet_jax import model as networks
 from bassnet_jax.decoding import Prediction
 from bassnet_jax.inputs import resident
 from data_pipeline import extraction
@@ -87,15 +88,35 @@ def test_the_labelled_probe_tells_the_share_that_is_read_right_of_each_aspect(da
   assert all(0 <= float(share) <= 1 for row in rows for share in (row.split()[3], row.split()[6]))
 
 
+def test_features_of_the_mix_that_are_given_stay_as_they_are(coordinates_dir):
+  folder = extraction.folder(coordinates_dir, 'bassnet_artificial', 'a1')
+  data = resident.load([extraction.song_path(folder, song) for song in extraction.load_summary(folder).songs])
+  experiment = tiny.experiment(data={'window': 64, 'batch_size': 4})
+  given = jax.tree.map(np.asarray, networks.init_params(experiment.model, 64, 7)['params']['mix_encoder'])
+  probe = labelled_probe.Probe(experiment, tiny.statistics(), np.array([[0], [1]]), 4, 0, mix_encoder=given)
+  before = jax.tree.map(np.asarray, probe.params['params'])
+  for number in range(2):
+    probe.step(number, data, np.arange(len(data.frames)) % 2)
+  after = probe.params['params']
+  assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(given), jax.tree.leaves(after['mix_encoder']), strict=True))
+  for part in ('latent_encoder', 'decoder'):
+    assert any(not np.array_equal(a, b) for a, b in zip(jax.tree.leaves(before[part]), jax.tree.leaves(after[part]), strict=True))
+
+
 @pytest.mark.parametrize(
   ('main', 'flags', 'words'),
   [
     (labelled_probe.main, ['--experiment=pr_window64'], 'expected one on an artificial set'),
     (labelled_probe.main, ['--steps=0'], 'steps'),
+    (
+      labelled_probe.main,
+      ['--experiment=a1_window64', f'--checkpoint={packaged.path()}', '--data_dir=DATA'],
+      'expected the network of --experiment=a1_window64',
+    ),
     (plane_probe.main, [], '--checkpoint'),
     (plane_probe.main, ['--checkpoint=nowhere'], 'nowhere'),
   ],
 )
-def test_refusals(main, flags, words, capsys):
-  assert main(['probe', *flags]) == 2
+def test_refusals(main, flags, words, data_dir, capsys):
+  assert main(['probe', *(flag.replace('DATA', data_dir) for flag in flags)]) == 2
   assert words in capsys.readouterr().err
