@@ -110,7 +110,7 @@ def test_features_of_the_mix_that_are_given_stay_as_they_are(coordinates_dir):
     (labelled_probe.main, ['--steps=0'], 'steps'),
     (
       labelled_probe.main,
-      ['--experiment=a1_window64', f'--checkpoint={packaged.path()}', '--data_dir=DATA'],
+      ['--experiment=a1_window64', '--set=model.hidden=32', f'--checkpoint={packaged.path()}', '--data_dir=DATA'],
       'expected the network of --experiment=a1_window64',
     ),
     (plane_probe.main, [], '--checkpoint'),
