@@ -215,8 +215,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(corpus, tmp_path, 
 def test_batches_that_do_not_divide_are_refused_with_a_size_that_does():
   with pytest.raises(configs.ConfigError, match=r'batch_size=12 windows: .*over 8 devices, such as 16'):
     train.check_settings(tiny.experiment(data={'batch_size': 12}))
-  with pytest.raises(configs.ConfigError, match='an even number'):
+  with pytest.raises(configs.ConfigError, match=r'expected a multiple of data\.group_size=2 .* such as 16'):
     train.check_settings(tiny.experiment(data={'batch_size': 17}))
+  with pytest.raises(configs.ConfigError, match=r'data\.group_size=4 whose groups divide over 8 devices, such as 32'):
+    train.check_settings(tiny.experiment(data={'batch_size': 48, 'group_size': 4}))
   train.check_settings(tiny.experiment(data={'batch_size': 48}))
 
 
