@@ -27,7 +27,7 @@ from bassnet_jax.batch import Batch, Statistics
 from bassnet_jax.config import Experiment
 from bassnet_jax.inputs import resident
 from bassnet_jax.inputs.resident import Resident
-from data_pipeline import commands
+from data_pipeline import commands, storage
 from data_pipeline import features as ft
 
 _EVALUATED_GROUPS = 64
@@ -138,7 +138,8 @@ def _mix_encoder(checkpoint: str, experiment: Experiment) -> Any:
   Raises:
     ValueError: its network is another one.
   """
-  params, description, _ = checkpoints.load_params(checkpoint)
+  storage.check(storage.absolute(checkpoint))
+  params, description, _ = checkpoints.load_params(storage.absolute(checkpoint))
   theirs = configs.from_dict(description['experiment'])
   different = [line for line in configs.differences(experiment, theirs) if line.startswith('model.')]
   if different:
