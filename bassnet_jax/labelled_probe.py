@@ -75,9 +75,8 @@ class Probe:
     self._experiment, self._statistics, self._seed, self._likelihood = experiment, statistics, seed, likelihood
     self._net = networks.BassNet(experiment.model)
     self._optimizer = train.make_optimizer(experiment, steps)
-    self.params = networks.init_params(experiment.model, experiment.data.window, seed)
     self._fixed = {} if mix_encoder is None else {'mix_encoder': mix_encoder}
-    self.params = {'params': self.params['params'] | self._fixed}
+    self.params = {'params': networks.init_params(experiment.model, experiment.data.window, seed)['params'] | self._fixed}
     self._state = self._optimizer.init(self.params)
     self._step = jax.jit(self._train)
     self.read = jax.jit(self._read)
@@ -114,6 +113,7 @@ class Probe:
       return losses.mean(miss.sum(axis=-1), windows.valid) + sum(getattr(cfg, name) * terms[name] for name in losses.RECONSTRUCTION)
 
     updates, state = self._optimizer.update(jax.grad(loss)(params), state, params)
+    # Even without a gradient, weight decay would move what is to stay.
     return {'params': optax.apply_updates(params, updates)['params'] | self._fixed}, state
 
   def _read(self, params, batch: Batch) -> tuple[jax.Array, jax.Array]:

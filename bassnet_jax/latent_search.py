@@ -6,8 +6,8 @@ the decoder sounds the lines of both instruments at once for as long as one like
 all: of several drawn from the prior and by the encoder, that under which the decoder explains the group best. Differences that are
 nothing in a frame add up over a group, so the decoder soon divides the plane among the patterns, and the encoder learns by
 regression where each lies. A group must hold notes enough (`data.group_size`): where it holds two or three, many a rule explains
-them as well as the song's own. It is expectation-maximisation with a hard choice (Neal and Hinton 1998); the
-encoder is taught as in reweighted wake-sleep (Bornschein and Bengio 2015).
+them as well as the song's own. It is expectation-maximisation with a hard choice (Neal and Hinton 1998); the encoder is taught as in
+reweighted wake-sleep (Bornschein and Bengio 2015).
 """
 
 from __future__ import annotations
