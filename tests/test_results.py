@@ -127,6 +127,21 @@ def test_the_ablation_is_paired_by_seed_and_named(tmp_path, default, without, ex
   assert cells[7].startswith(f'{np.mean(default) - np.mean(without):+.3f}') and cells[8] == expected
 
 
+def test_the_first_table_holds_the_constraint_and_its_lack_trained_alike(tmp_path):
+  root = tmp_path / 'results'
+  for seed in range(2):
+    add(root, 'a3_window64', seed, 0.95, plane=False)
+    add(root, 'a3_window64_nostability', seed, 0.4, plane=False)
+  add(root, 'a3_window64', 2, 0.99, steps=6000, plane=False)  # of which no counterpart is there
+  add(root, 'a3_window64_nogate', 0, 0.7, plane=False)
+  add(root, 'a3_window128', 0, 0.8, plane=False)
+  first = page(root).split('How to read it')[0]
+  lines = row_of(first, 'a3: rhythm')
+  assert [cells[1:4] for cells in lines] == [['search, exchange and smoothness (the default)', '100', '2'], ['none', '100', '2']]
+  assert [cells[4][:5] for cells in lines] == ['0.950', '0.400'] and [cells[-1] for cells in lines] == ['0.333', '0.333']
+  assert 'In short' not in page(tmp_path / 'others')
+
+
 def test_other_variants_are_no_evidence_on_stability(tmp_path):
   root = tmp_path / 'results'
   add(root, 'a1_window64', 0)

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import numpy as np
-
-from bassnet_jax.evaluation import results, results_maps, results_plots
-from bassnet_jax.evaluation.results import DEFAULT_VARIANT, Conditions, Estimate, Failure, Row
-from bassnet_jax.evaluation.results_document import Document, condition_cells, file_stem, seeds_cell
+from bassnet_jax.evaluation import results, results_artificial, results_maps
+from bassnet_jax.evaluation.results import Failure, Row
+from bassnet_jax.evaluation.results_document import Document, condition_cells, seeds_cell
 from data_pipeline import storage
 
-SETS = {
-  'a1': 'harmony',
-  'a2': 'timbre',
-  'a3': 'rhythm',
-  'a4': 'harmony, timbre and rhythm together',
-}
-STABILITY = ('nostability', 'nosearch', 'exchange', 'smoothness', 'rolled', 'window_mean', 'kl_lag', 'l2')
-"""Variants that change the temporal-stability constraint; every other variant is a further ablation."""
-COMPARED = (('SVM', 'latent.svm'), ('pattern', 'control.pattern'), ('note F1', 'control.note_f1'))
 _FIGURES = 'figures'
 _EXAMPLES = ('docs/examples.md', 'docs/examples/README.md', 'docs/examples/index.html', 'examples/README.md')
 _RUNGS = ('follow_lowest', 'root_on_kick', 'retrieval', 'control_other_mix', 'z_zero', 'z_fixed', 'z_posterior', 'truth')
@@ -51,13 +39,13 @@ def write(root: str, described: Mapping[str, str]) -> str:
   rows = results.rows(found)
   figures = os.path.join(root, _FIGURES)
   page = Document(beside, figures)
-  _introduction(page, beside, len(found), len(rows))
-  _separation(page, rows)
-  _stability(page, rows)
+  _introduction(page, beside, rows)
+  results_artificial.separation(page, rows)
+  results_artificial.stability(page, rows)
   results_maps.diatonic(page, rows)
   results_maps.positions(page, rows)
   _examples(page, beside)
-  _further(page, rows)
+  results_artificial.further(page, rows)
   _music(page, rows)
   _runs(page, rows, described)
   _failures(page, failures)
@@ -68,14 +56,15 @@ def write(root: str, described: Mapping[str, str]) -> str:
   return path
 
 
-def _introduction(page: Document, beside: str, runs: int, rows: int) -> None:
+def _introduction(page: Document, beside: str, rows: Sequence[Row]) -> None:
   page.heading('Results over seeds', 1)
   page.text(
     'Made by `python -m bassnet_jax.sweep` from `results/<experiment>/<seed>/metrics.json`; `--report_only` builds this page anew without '
-    f'training. {runs} runs in {rows} rows. The command of every run stands [below](#every-run).'
+    f'training. {sum(len(row.results) for row in rows)} runs in {len(rows)} rows. The command of every run stands [below](#every-run).'
   )
   if os.path.exists(os.path.join(beside, 'docs', 'results.md')):
     page.text('What was found on the way, in words: [docs/results.md](docs/results.md).')
+  results_artificial.overview(page, rows)
   page.text('How to read it:')
   page.items(
     [
@@ -90,219 +79,10 @@ def _introduction(page: Document, beside: str, runs: int, rows: int) -> None:
   )
 
 
-def _artificial(rows: Sequence[Row]) -> list[Row]:
-  return [row for row in rows if results.values(row, 'latent.svm')]
-
-
-def _chance(row: Row) -> float:
-  return next(iter(results.values(row, 'latent.chance').values()))
-
-
-def verdict(difference: Estimate) -> str:
-  """Of an estimate that a claim says is positive."""
-  if difference.mean is None:
-    return 'no seed in common'
-  if difference.interval is None or difference.within_run:
-    return 'one seed'
-  low, high = difference.interval
-  return 'supported' if low > 0 else 'contradicted' if high < 0 else 'not decided'
-
-
-def _signed(value: Estimate) -> str:
-  if value.mean is None:
-    return ''
-  text = f'{value.mean:+.3f}'
-  return text + (f' [{value.interval[0]:+.3f}, {value.interval[1]:+.3f}]' if value.interval else '')
-
-
-def _separation(page: Document, rows: Sequence[Row]) -> None:
-  page.heading('(a) Without labels, the plane separates bass patterns that need sensitivity to harmony, timbre and rhythm')
-  default = [row for row in _artificial(rows) if row.family[2] == DEFAULT_VARIANT]
-  missing = [f'{name} ({what})' for name, what in SETS.items() if name not in {row.family[0] for row in default}]
-  if default:
-    page.text(
-      'The default (search, then exchange and latent smoothness). SVM and k-NN read the pattern from window means of mu; the mix alone '
-      'must not tell it. Control: z is set to the centroid that a pattern has on training songs, and the notes that come out are '
-      'compared with those of every pattern; *blind* is the same with z = 0.'
-    )
-    page.table(
-      (
-        *('set', 'window', 'steps', 'preset', 'seeds', 'SVM', 'k-NN', 'mix alone', 'chance', 'SVM above chance', 'stability ratio'),
-        *('control: pattern', 'blind', 'control: note F1', 'blind', 'frames', 'switch, s'),
-      ),
-      [_separation_line(row) for row in default],
-    )
-    unheard = [row for row in default if results.values(row, 'test_timbre.control.pattern')]
-    if unheard:
-      page.text('The same with new instruments:')
-      names = ('latent.svm', 'control.pattern', 'control.note_f1', 'control.frame')
-      page.table(
-        ('set', 'window', 'steps', 'preset', 'seeds', 'SVM', 'control: pattern', 'control: note F1', 'frames'),
-        [(*_place(row), *(results.estimate(row, f'test_timbre.{name}') for name in names)) for row in unheard],
-      )
-    _alignment(page, default)
-  if missing:
-    page.text(f'No run yet of {", ".join(missing)}.')
-
-
-def _place(row: Row) -> tuple[str, ...]:
-  name, window, _ = row.family
-  what = SETS.get(name)
-  return (f'{name}: {what}' if what else name, str(window), *condition_cells(row.conditions), seeds_cell(row))
-
-
-def _separation_line(row: Row) -> tuple[Any, ...]:
-  chance = _chance(row)
-  get = lambda name: results.estimate(row, name)  # noqa: E731
-  above = results.estimate(row, lambda metrics: results.lookup(metrics, 'latent.svm') - chance)
-  latent = (get('latent.svm'), get('latent.knn'), get('latent.mix_only'), f'{chance:.3f}', verdict(above), get('latent.stability_ratio'))
-  control = (get('control.pattern'), get('control_blind.pattern'), get('control.note_f1'), get('control_blind.note_f1'))
-  return (*_place(row), *latent, *control, get('control.frame'), get('control.switch_seconds'))
-
-
-def _alignment(page: Document, rows: Sequence[Row]) -> None:
-  """How far planes of different seeds are the same plane, turned."""
-  lines = []
-  for row in rows:
-    planes = {result.seed: plane for result in row.results if (plane := result.plane()) is not None}
-    if len(planes) < 2:
-      continue
-    reference_seed, reference = next(iter(planes.items()))
-    misfits, agreements = [], []
-    for seed, plane in planes.items():
-      aligned = results_plots.align(plane, reference)
-      if seed != reference_seed and aligned.similarity is not None:
-        misfits.append(aligned.similarity.disparity)
-        agreements.append(_nearest_agreement(aligned.plane.points, plane.labels, reference.centroids()))
-    if misfits:
-      lines.append((row.experiment, *condition_cells(row.conditions), reference_seed, len(misfits), _spread(misfits), _spread(agreements)))
-  if lines:
-    page.text(
-      'A plane is defined up to rotation, reflection and scale, so planes of other seeds are laid over that of the first by their '
-      "patterns' centroids (orthogonal Procrustes). Misfit: the part of the centroids' variance that remains (with two patterns it is 0 by "
-      "construction); agreement: share of the windows of the other seeds that then lie nearest to the first seed's centroid of their own "
-      'pattern. Means over the other seeds, with the extremes.'
-    )
-    page.table(('experiment', 'steps', 'preset', 'reference seed', 'other seeds', 'misfit', 'agreement'), lines)
-
-
-def _nearest_agreement(points: np.ndarray, labels: np.ndarray, centroids: np.ndarray) -> float:
-  distance = np.square(points[:, None].astype(np.float64) - centroids[None]).sum(axis=-1)
-  return float((np.nanargmin(distance, axis=1) == labels).mean())
-
-
-def _spread(values: Sequence[float]) -> str:
-  return f'{np.mean(values):.3f}' + (f' ({min(values):.3f} to {max(values):.3f})' if len(values) > 1 else '')
-
-
-def _stability(page: Document, rows: Sequence[Row]) -> None:
-  page.heading('(b) The separation is due to the temporal-stability constraint')
-  groups = _families(_artificial(rows))
-  compared = {key: found for key, found in groups.items() if len(found) > 1 and found[0].family[2] == DEFAULT_VARIANT}
-  compared = {key: [row for row in found if row.family[2] in (DEFAULT_VARIANT, *STABILITY)] for key, found in compared.items()}
-  compared = {key: found for key, found in compared.items() if len(found) > 1}
-  if not compared:
-    page.text('No figures yet: it needs rows with the constraint and without, trained alike (`a?_window64`, `a?_window64_nostability`).')
-  else:
-    page.text(
-      'Each table holds rows trained alike. The claim is that the default minus a row with less of the constraint is positive; '
-      'differences are paired by seed.'
-    )
-    for key, found in compared.items():
-      _comparison(page, key, found)
-  alone = [row for key, found in groups.items() if key not in compared for row in found if row.family[2] in (DEFAULT_VARIANT, *STABILITY)]
-  if alone:
-    page.text('Rows without a counterpart trained alike: ' + '; '.join(f'`{row.experiment}` ({row.conditions})' for row in alone) + '.')
-  for key, found in groups.items():
-    _pictures(page, key, [row for row in found if row.family[2] in (DEFAULT_VARIANT, *STABILITY)])
-
-
-def _families(rows: Sequence[Row]) -> dict[tuple[str, int, Conditions], list[Row]]:
-  """(set, window, conditions) -> rows, the default first."""
-  groups: dict[tuple[str, int, Conditions], list[Row]] = {}
-  for row in rows:
-    groups.setdefault((*row.family[:2], row.conditions), []).append(row)
-  return groups
-
-
-def _comparison(page: Document, key: tuple[str, int, Conditions], rows: Sequence[Row]) -> None:
-  name, window, conditions = key
-  page.heading(f'{name}: {SETS.get(name, name)}, window {window}; {conditions}', 3)
-  default, *others = rows
-  names = [name for _, name in COMPARED]
-  lines = []
-  for row in rows:
-    figures = [results.estimate(row, name) for name in (*names, 'latent.stability_ratio', 'test_timbre.control.pattern')]
-    gains = [''] * 2 * len(names)
-    if row in others:
-      differences = [results.difference(default, row, name) for name in names]
-      gains = [text for value in differences for text in (_signed(value), verdict(value))]
-    lines.append((row.family[2], seeds_cell(row), *figures, *gains))
-  header = ['variant', 'seeds', *(label for label, _ in COMPARED), 'stability ratio', 'pattern, new instruments']
-  for label, _ in COMPARED:
-    header += [f'default minus it: {label}', '']
-  page.table(header, lines)
-
-
-def _pictures(page: Document, key: tuple[str, int, Conditions], rows: Sequence[Row]) -> None:
-  """Planes side by side, a line a variant, and the mean control matrices."""
-  if not rows:
-    return
-  name, window, conditions = key
-  stem = file_stem(f'{name}_window{window}', conditions)
-  strips = []
-  for row in rows:
-    planes = {result.seed: plane for result in row.results if (plane := result.plane()) is not None}
-    if planes:
-      strips.append(results_plots.Strip(row.experiment, planes))
-  if strips:
-    caption = f'{name}, window {window}, {conditions.steps:,} steps: window means of held-out songs, aligned to the first plane'
-    results_plots.planes(strips, page.picture(f'planes_{stem}.png', caption))
-  panels, patterns = [], 0
-  for row in rows:
-    found = [np.asarray(result.metrics['control']['matrix']) for result in row.results if 'matrix' in result.metrics.get('control', {})]
-    if found:
-      panels.append((f'{row.family[2]} ({len(found)} seed{"s" if len(found) > 1 else ""})', np.mean(found, axis=0)))
-      patterns = len(found[0])
-  if panels:
-    names = next((list(next(iter(strip.planes.values())).names) for strip in strips), None) or _pattern_names(name, patterns)
-    caption = f'{name}, window {window}, {conditions.steps:,} steps: control, mean over seeds; rows: asked for, columns: what came out'
-    results_plots.matrices(panels, names, page.picture(f'control_{stem}.png', caption))
-
-
-def _pattern_names(name: str, patterns: int) -> list[str]:
-  from data_pipeline.sources.artificial.source import PATTERN_NAMES
-
-  known = PATTERN_NAMES.get(name, ())
-  return list(known) if len(known) == patterns else [f'pattern {i}' for i in range(patterns)]
-
-
 def _examples(page: Document, beside: str) -> None:
   page.heading('(e) Generated bass tracks for three different fragments, presented and discussed')
   found = next((name for name in _EXAMPLES if os.path.exists(os.path.join(beside, name))), None)
   page.text(f'[{found}]({found})' if found else 'No examples page yet.')
-
-
-def _further(page: Document, rows: Sequence[Row]) -> None:
-  page.heading('Further ablations: gating, variational, transposition')
-  groups = _families(_artificial(rows))
-  any_found = False
-  for key, found in groups.items():
-    further = [row for row in found if row.family[2] not in (DEFAULT_VARIANT, *STABILITY)]
-    if not further:
-      continue
-    any_found = True
-    if found[0].family[2] == DEFAULT_VARIANT:
-      _comparison(page, key, [found[0], *further])
-    else:
-      page.text('Without a default trained alike: ' + '; '.join(f'`{row.experiment}` ({row.conditions})' for row in further) + '.')
-      names = [name for _, name in COMPARED]
-      page.table(
-        ('experiment', 'seeds', *(label for label, _ in COMPARED)),
-        [(row.experiment, seeds_cell(row), *(results.estimate(row, name) for name in names)) for row in further],
-      )
-  if not any_found:
-    page.text('No figures yet.')
 
 
 def _music(page: Document, rows: Sequence[Row]) -> None:
