@@ -123,7 +123,8 @@ def test_the_ablation_is_paired_by_seed_and_named(tmp_path, default, without, ex
   for name, values in (('a3_window64', default), ('a3_window64_nostability', without)):
     for seed, svm in enumerate(values):
       add(root, name, seed, svm, plane=False)
-  (cells,) = row_of(page(root), 'nostability')
+  glance, cells = row_of(page(root), 'nostability')
+  assert glance[2].startswith(f'{np.mean(without):.3f}, ') and glance[2].endswith(f'({len(without)})')
   assert cells[7].startswith(f'{np.mean(default) - np.mean(without):+.3f}') and cells[8] == expected
 
 
@@ -140,6 +141,20 @@ def test_the_first_table_holds_the_constraint_and_its_lack_trained_alike(tmp_pat
   assert [cells[1:4] for cells in lines] == [['search, exchange and smoothness (the default)', '100', '2'], ['none', '100', '2']]
   assert [cells[4][:5] for cells in lines] == ['0.950', '0.400'] and [cells[-1] for cells in lines] == ['0.333', '0.333']
   assert 'In short' not in page(tmp_path / 'others')
+
+
+def test_all_variants_stand_side_by_side_each_set_under_its_own_conditions(tmp_path):
+  root = tmp_path / 'results'
+  for name, svm in (('a1_window64', 0.9), ('a1_window64_nostability', 0.5), ('a1_window64_nogate', 0.8), ('a3_window64_nogate', 0.7)):
+    add(root, name, 0, svm, plane=False)
+  add(root, 'a2_window64', 0, 0.6, steps=6000, plane=False)
+  add(root, 'a2_window128', 0, 0.2, plane=False)
+  table = page(root).partition('at a glance')[2].partition('###')[0]
+  header, *_ = row_of(table)
+  assert header[2:] == ['a1, 100 steps', 'a2, 6,000 steps', 'a3, 100 steps']
+  starts = {cells[0]: [cell[:5] for cell in cells[2:]] for cells in row_of(table)}
+  assert starts['default'] == ['0.900', '0.600', ''] and starts['nogate'] == ['0.800', '', '0.700']
+  assert starts['nostability'] == ['0.500', '', ''] and 'l2' not in starts
 
 
 def test_other_variants_are_no_evidence_on_stability(tmp_path):

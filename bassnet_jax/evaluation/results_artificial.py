@@ -17,11 +17,27 @@ SETS = {
   'a3': 'rhythm',
   'a4': 'harmony, timbre and rhythm together',
 }
-STABILITY = ('nostability', 'nosearch', 'exchange', 'smoothness', 'rolled', 'window_mean', 'kl_lag', 'l2')
-"""Variants that change the temporal-stability constraint; every other variant is a further ablation."""
+STABILITY = {
+  'exchange': 'search, then exchange',
+  'nosearch': 'exchange and smoothness',
+  'rolled': "the window's own z, rolled in time",
+  'window_mean': "the mean of the window's z",
+  'smoothness': 'smoothness only',
+  'kl_lag': 'KL between frames',
+  'l2': 'L2 around the window mean',
+  'nostability': 'none',
+}
+"""Variants that change the temporal-stability constraint, and what it is then; every other variant is a further ablation."""
 COMPARED = (('SVM', 'latent.svm'), ('pattern', 'control.pattern'), ('note F1', 'control.note_f1'))
-OVERVIEW = {DEFAULT_VARIANT: 'search, exchange and smoothness (the default)', 'smoothness': 'smoothness only', 'nostability': 'none'}
-"""Variant -> its temporal-stability constraint, of the page's first table."""
+_CONSTRAINTS = {DEFAULT_VARIANT: 'search, exchange and smoothness (the default)', **STABILITY}
+OVERVIEW = (DEFAULT_VARIANT, 'smoothness', 'nostability')
+"""Variants of the page's first table."""
+_ABLATIONS = {
+  'deterministic': 'the default, not variational',
+  'nogate': 'the default, concatenation in place of products',
+  'common_transposition': 'the default, the windows of a group transposed alike',
+  'transposition': 'the default, the windows of a group transposed independently',
+}
 _OVERVIEW_WINDOW = 64
 
 
@@ -54,10 +70,10 @@ def overview(page: Document, rows: Sequence[Row]) -> None:
   """The page's first table: with the constraint, with less of it and without, set for set. Nothing where no such row is there."""
   lines = []
   for name, what in SETS.items():
-    for row in _most_complete([row for row in _artificial(rows) if row.family[:2] == (name, _OVERVIEW_WINDOW)]):
+    for row in _most_complete([row for row in _artificial(rows) if row.family[:2] == (name, _OVERVIEW_WINDOW)], OVERVIEW).values():
       figures = [results.estimate(row, figure) for _, figure in COMPARED]
       chance = f'{_chance(row):.3f}'
-      lines.append((f'{name}: {what}', OVERVIEW[row.family[2]], f'{row.conditions.steps:,}', seeds_cell(row), *figures, chance))
+      lines.append((f'{name}: {what}', _CONSTRAINTS[row.family[2]], f'{row.conditions.steps:,}', seeds_cell(row), *figures, chance))
   if lines:
     page.text(
       f'In short, of held-out songs, windows of {_OVERVIEW_WINDOW} frames: with the temporal-stability constraint and without, all else '
@@ -67,14 +83,14 @@ def overview(page: Document, rows: Sequence[Row]) -> None:
     page.table(('set', 'constraint', 'steps', 'seeds', *(label for label, _ in COMPARED), 'chance'), lines)
 
 
-def _most_complete(rows: Sequence[Row]) -> list[Row]:
-  """The rows of OVERVIEW, in its order, under those conditions under which most of them, and most runs, are there."""
+def _most_complete(rows: Sequence[Row], variants: Sequence[str]) -> dict[str, Row]:
+  """Variant -> row, in the order of `variants`, under those conditions under which most of them, and most runs, are there."""
   groups: dict[Conditions, dict[str, Row]] = {}
   for row in rows:
-    if row.family[2] in OVERVIEW:
+    if row.family[2] in variants:
       groups.setdefault(row.conditions, {})[row.family[2]] = row
   found = max(groups.values(), key=lambda group: (len(group), sum(len(row.results) for row in group.values())), default={})
-  return [found[variant] for variant in OVERVIEW if variant in found]
+  return {variant: found[variant] for variant in variants if variant in found}
 
 
 def separation(page: Document, rows: Sequence[Row]) -> None:
@@ -161,7 +177,7 @@ def stability(page: Document, rows: Sequence[Row]) -> None:
   page.heading('(b) The separation is due to the temporal-stability constraint')
   groups = _families(_artificial(rows))
   compared = {key: found for key, found in groups.items() if len(found) > 1 and found[0].family[2] == DEFAULT_VARIANT}
-  compared = {key: [row for row in found if row.family[2] in (DEFAULT_VARIANT, *STABILITY)] for key, found in compared.items()}
+  compared = {key: [row for row in found if row.family[2] in _CONSTRAINTS] for key, found in compared.items()}
   compared = {key: found for key, found in compared.items() if len(found) > 1}
   if not compared:
     page.text('No figures yet: it needs rows with the constraint and without, trained alike (`a?_window64`, `a?_window64_nostability`).')
@@ -170,13 +186,39 @@ def stability(page: Document, rows: Sequence[Row]) -> None:
       'Each table holds rows trained alike. The claim is that the default minus a row with less of the constraint is positive; '
       'differences are paired by seed.'
     )
+    _side_by_side(page, rows)
     for key, found in compared.items():
       _comparison(page, key, found)
-  alone = [row for key, found in groups.items() if key not in compared for row in found if row.family[2] in (DEFAULT_VARIANT, *STABILITY)]
+  alone = [row for key, found in groups.items() if key not in compared for row in found if row.family[2] in _CONSTRAINTS]
   if alone:
     page.text('Rows without a counterpart trained alike: ' + '; '.join(f'`{row.experiment}` ({row.conditions})' for row in alone) + '.')
   for key, found in groups.items():
-    _pictures(page, key, [row for row in found if row.family[2] in (DEFAULT_VARIANT, *STABILITY)])
+    _pictures(page, key, [row for row in found if row.family[2] in _CONSTRAINTS])
+
+
+def _side_by_side(page: Document, rows: Sequence[Row]) -> None:
+  """Every variant's means on every set, in one table without intervals; those stand in the tables of each set."""
+  variants = _CONSTRAINTS | _ABLATIONS
+  columns = {}
+  for name in SETS:
+    found = _most_complete([row for row in _artificial(rows) if row.family[:2] == (name, _OVERVIEW_WINDOW)], tuple(variants))
+    if found:
+      columns[f'{name}, {next(iter(found.values())).conditions.steps:,} steps'] = found
+  lines = []
+  for variant, what in variants.items():
+    cells = [_means(found[variant]) if variant in found else '' for found in columns.values()]
+    if any(cells):
+      lines.append((variant, what, *cells))
+  page.text(
+    f'All rows of windows of {_OVERVIEW_WINDOW} frames at a glance: means of SVM, control of the pattern and note F1, with the number of '
+    'seeds in brackets; intervals and differences are below and under the further ablations.'
+  )
+  page.table(('variant', 'constraint', *columns), lines)
+
+
+def _means(row: Row) -> str:
+  figures = [results.estimate(row, figure).mean for _, figure in COMPARED]
+  return ', '.join('' if mean is None else f'{mean:.3f}' for mean in figures) + f' ({seeds_cell(row)})'
 
 
 def _families(rows: Sequence[Row]) -> dict[tuple[str, int, Conditions], list[Row]]:
@@ -244,7 +286,7 @@ def further(page: Document, rows: Sequence[Row]) -> None:
   groups = _families(_artificial(rows))
   any_found = False
   for key, found in groups.items():
-    others = [row for row in found if row.family[2] not in (DEFAULT_VARIANT, *STABILITY)]
+    others = [row for row in found if row.family[2] not in _CONSTRAINTS]
     if not others:
       continue
     any_found = True
