@@ -270,11 +270,16 @@ def measure(
   def rate(work: Callable[[], int]) -> float:
     return size * timing.steps_per_second({'one': work}, repeats)['one']
 
-  bare = running(lambda state: one(state, batch))
+  feed = train.ResidentFeed(experiment, corpus, 0, step, mesh)
+  bare, from_files = running(lambda state: one(state, batch)), running(lambda state: tfdata(state, 1))
+  resident = running(lambda state: feed(state, feed.steps_per_call), feed.steps_per_call)
   cpu = jax.default_backend() == 'cpu'
   figures['train.bare.device'] = hardware.describe() if cpu else jax.devices()[0].device_kind
   figures['train.bare.precision'] = hardware.precision(experiment.model.dtype)
-  bare_rate = figures['train.bare.windows_per_second'] = rate(bare)
+  # In turns, so that a machine's slow minutes fall on all of them.
+  rates = timing.steps_per_second({'bare': bare, 'tfdata': from_files, 'resident': resident}, repeats)
+  figures |= {f'train.{name}.windows_per_second': size * found for name, found in rates.items()}
+  bare_rate = figures['train.bare.windows_per_second']
   compiled = one.lower(states['state'], batch).compile()
   flops = compiled.cost_analysis()['flops']
   figures['train.gflop_per_step'] = flops / 1e9
@@ -298,16 +303,11 @@ def measure(
     figures['step.whole_run_windows_per_second'] = 1 / (share / found + (1 - share) / bare_rate)
   else:
     left_out['step.search_windows_per_second'] = f'{experiment.name} does not search (loss.search_candidates=0)'
-  from_files = running(lambda state: tfdata(state, 1))
-  figures['train.tfdata.windows_per_second'] = rate(from_files)
   tfdata.wait, begin = 0.0, time.perf_counter()
   from_files()
   figures['train.data_wait'] = tfdata.wait / (time.perf_counter() - begin)
-  feed = train.ResidentFeed(experiment, corpus, 0, step, mesh)
-  resident = running(lambda state: feed(state, feed.steps_per_call), feed.steps_per_call)
-  resident_rate = figures['train.resident.windows_per_second'] = rate(resident)
   # Nothing waits on the host; what the input costs is the drawing of a batch, inside the step.
-  figures['train.resident.data_wait'] = drawing_seconds(feed, steps, repeats) * resident_rate / size
+  figures['train.resident.data_wait'] = drawing_seconds(feed, steps, repeats) * rates['resident']
   figures['train.resident.steps_per_call'] = float(feed.steps_per_call)
 
   noise = np.random.default_rng(0).normal(0, 0.1, int(_SONG_SECONDS * ft.SAMPLE_RATE)).astype(np.float32)

@@ -133,7 +133,6 @@ python -c 'import bassnet_jax'"
 }
 
 start() {
-  [ ${#training[@]} -gt 0 ] || fail "start needs flags of bassnet_jax.main after --, for example: -- --experiment=pr_window64"
   local flags
   flags=$(printf '%q ' "${training[@]}")
   local coordinator
@@ -157,6 +156,12 @@ delete() {
 }
 
 case $action in
+  start | resume) # before anything is deleted
+    [ ${#training[@]} -gt 0 ] || fail "$action needs flags of bassnet_jax.main after --, for example: -- --experiment=pr_window64"
+    ;;
+esac
+
+case $action in
   create) create ;;
   install) install ;;
   start) start ;;
@@ -177,7 +182,8 @@ case $action in
     if [ "${store#gs://}" != "$store" ]; then
       run gcloud storage cp --recursive "$store/$name/report" "$name-report"
     else
-      run gcloud compute tpus tpu-vm scp --recurse "$name:$store/$name/report" "$name-report" "${where[@]}" --worker=0
+      # scp's server expands no variables, and begins in the home folder.
+      run gcloud compute tpus tpu-vm scp --recurse "$name:${store#\$HOME/}/$name/report" "$name-report" "${where[@]}" --worker=0
     fi
     ;;
   stop) on_workers all "kill -TERM \$(cat \$HOME/training.pid)" ;;

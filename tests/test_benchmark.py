@@ -34,7 +34,7 @@ def test_every_public_figure_is_written(data_dir, tmp_path):
   }  # fmt: skip
   command = [
     sys.executable, '-m', 'bassnet_jax.benchmark', '--experiment=a1_window64', f'--data_dir={data_dir}', '--steps=1', '--repeats=1',
-    '--nostudio', f'--json={tmp_path / "figures.json"}', f'--profile={tmp_path / "trace"}',
+    '--nostudio', '--growth', f'--json={tmp_path / "figures.json"}', f'--profile={tmp_path / "trace"}',
     *(f'--set={name}={value}' for name, value in small.items()),
   ]  # fmt: skip
   environment = os.environ | {'PYTHONPATH': ROOT, 'XLA_FLAGS': '--xla_backend_optimization_level=0'}
@@ -46,6 +46,10 @@ def test_every_public_figure_is_written(data_dir, tmp_path):
   numbers = {name: value for name, value in figures.items() if name not in words}
   assert set(numbers) >= KEYS and all(np.isfinite(value) and value >= 0 for value in numbers.values())
   assert 0 < figures['train.matmul_share'] < 1.5
+  shapes = ((8, 32), (32, 32), (128, 32), (8, 128), (8, 256), (8, 512))
+  growth = {f'growth.batch{size}_window{window}.windows_per_second' for size, window in shapes}
+  assert {name for name in numbers if name.startswith('growth.batch')} == growth
+  assert sum(name.startswith('growth.song') for name in numbers) == 3
   low, high = sorted(figures[name] for name in ('step.search_windows_per_second', 'train.bare.windows_per_second'))
   assert low <= figures['step.whole_run_windows_per_second'] <= high
   assert datetime.datetime.fromisoformat(words['date']).tzinfo is not None and words['hardware'] == hardware.describe()

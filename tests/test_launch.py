@@ -101,6 +101,12 @@ def test_other_actions_name_the_slice(action):
     assert command[0] == 'gcloud' and '--zone=us-west4-a' in command and any('bass' in word for word in command)
 
 
+def test_a_report_is_fetched_by_a_path_that_no_shell_has_to_expand():
+  (own_disk,) = commands('fetch', *PLACE, '--dry_run')
+  (shared,) = commands('fetch', *PLACE, '--shared=/mnt/runs', '--dry_run')
+  assert 'bass:bassnet_jax_runs/bass/report' in own_disk and 'bass:/mnt/runs/bass/report' in shared
+
+
 @pytest.mark.parametrize(
   ('arguments', 'message'),
   [
@@ -110,6 +116,7 @@ def test_other_actions_name_the_slice(action):
     (('create', '--name=a', '--zone=b', '--sport'), 'unknown option --sport'),
     (('begin', *PLACE), 'unknown action begin'),
     (('start', *PLACE), 'start needs flags'),
+    (('resume', *PLACE, '--shared=/mnt/runs'), 'resume needs flags'),
     (('create', '--name=a;b', '--zone=b'), 'lower-case letters'),
   ],
 )

@@ -30,7 +30,7 @@ STABILITY = {
 """Variants that change the temporal-stability constraint, and what it is then; every other variant is a further ablation."""
 COMPARED = (('SVM', 'latent.svm'), ('pattern', 'control.pattern'), ('note F1', 'control.note_f1'))
 _CONSTRAINTS = {DEFAULT_VARIANT: 'search, exchange and smoothness (the default)', **STABILITY}
-OVERVIEW = (DEFAULT_VARIANT, 'smoothness', 'nostability')
+OVERVIEW = (DEFAULT_VARIANT, 'nosearch', 'smoothness', 'nostability')
 """Variants of the page's first table."""
 _ABLATIONS = {
   'deterministic': 'the default, not variational',
