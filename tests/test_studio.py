@@ -12,6 +12,7 @@ import types
 import weakref
 import zipfile
 
+import anyio
 import mido
 import numpy as np
 import pytest
@@ -462,6 +463,25 @@ def test_the_song_of_a_page_that_left_is_freed_at_once(client, under_way):
     assert song() is None
   finally:
     gc.enable()
+
+
+def test_a_cancel_scope_that_ends_while_a_page_leaves_knows_its_own_cancellation(tmp_path):
+  """The order of the two is chance in a server: here both come in one turn of the event loop."""
+
+  async def leave() -> bool:
+    with anyio.CancelScope() as scope:
+
+      class Socket:
+        async def receive(self):
+          await asyncio.sleep(0)  # the channel's tasks begin
+          asyncio.get_running_loop().call_soon(scope.cancel)
+          return {'type': 'websocket.disconnect'}
+
+      session = types.SimpleNamespace(sockets=0)
+      await channel.Channel(Socket(), session, shelf=None, network=None, limits=Limits()).serve()
+    return scope.cancelled_caught and session.sockets == 0
+
+  assert asyncio.run(leave())
 
 
 def test_idle_sessions_end_and_open_ones_stay(tmp_path):

@@ -57,7 +57,11 @@ class Channel:
       self._tasks.clear()
       for task in tasks:
         task.cancel()
-      await asyncio.gather(*tasks, return_exceptions=True)
+      # Not `asyncio.gather`: cancelled at this moment it may forget by whom, and the server's cancel scope wouldn't know its own.
+      await asyncio.wait(tasks)
+      for task in tasks:
+        if not task.cancelled():
+          task.exception()  # seen: the page left while something was said to it
 
   async def _take(self, message: dict[str, Any]) -> None:
     kind = message.get('type')
