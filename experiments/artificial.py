@@ -28,7 +28,17 @@ _NEEDS = {
   }
 }
 _TRANSPOSITION = {'data': {'transposition': 6}}
-_SEARCH = {'nosearch': variants.Variant('without the search for z at the beginning', {'loss': {'search_candidates': 0}})}
+# What the search does alone, and what is left without it.
+_SEARCH = {
+  'nosearch': variants.Variant('without the search for z at the beginning', {'loss': {'search_candidates': 0}}),
+  'exchange_only': variants.Variant(
+    'with exchange only: without the search and without latent smoothness', {'loss': {'search_candidates': 0, 'latent_smoothness': 0.0}}
+  ),
+  'search_only': variants.Variant(
+    'with the search only: after it each frame decodes its own z, without latent smoothness',
+    {'loss': {'exchange': 'none', 'latent_smoothness': 0.0}},
+  ),
+}
 _PAIRS = {'pairs': variants.Variant('with pairs of windows where it has groups of four', {'data': {'group_size': 2}})}
 # The sets are not transposed by default, so that these two rows belong together: they differ in one thing from each other.
 _TRANSPOSITIONS = {

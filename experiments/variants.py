@@ -56,7 +56,7 @@ WINDOWS: dict[int, dict[str, dict[str, Any]]] = {
 }
 """Frames of a window -> what suits a model to it. 64 is the short preset (0.8 s), 512 the long one (6.4 s)."""
 
-# The default is search, then exchange and smoothness together; every other form of the stability constraint stands alone.
+# The default is search, then exchange and smoothness together.
 # Every form of the constraint that stands alone goes without the search and without the smoothness term.
 _ALONE = {'search_candidates': 0, 'latent_smoothness': 0.0}
 STABILITY = {

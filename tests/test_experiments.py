@@ -157,7 +157,10 @@ def test_an_ablation_changes_one_thing(base, suffix):
 
 @pytest.mark.parametrize('base', [base for base in BASES if not base.startswith('pr')])
 def test_the_search_is_a_row_of_its_own(base):
-  assert configs.differences(experiments.get(base), experiments.get(f'{base}_nosearch')) == [NO_SEARCH]
+  changed = lambda suffix: configs.differences(experiments.get(base), experiments.get(f'{base}_{suffix}'))  # noqa: E731
+  assert changed('nosearch') == [NO_SEARCH]
+  assert sorted(changed('exchange_only')) == sorted([NO_SEARCH, *CHANGES['exchange']])
+  assert sorted(changed('search_only')) == sorted(CHANGES['nostability'])
 
 
 @pytest.mark.parametrize('base', ['a1_window64', 'pr_window64'])

@@ -20,6 +20,8 @@ SETS = {
 STABILITY = {
   'exchange': 'search, then exchange',
   'nosearch': 'exchange and smoothness',
+  'exchange_only': 'exchange only',
+  'search_only': "search, then each frame's own z",
   'rolled': "the window's own z, rolled in time",
   'window_mean': "the mean of the window's z",
   'smoothness': 'smoothness only',
