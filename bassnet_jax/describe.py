@@ -8,7 +8,7 @@ from typing import Any
 
 from absl import app, flags
 
-from bassnet_jax import checkpoints, packaged
+from bassnet_jax import checkpoints, packaged, source_commit
 from bassnet_jax import config as configs
 from bassnet_jax import description as descriptions
 from data_pipeline import commands
@@ -61,7 +61,8 @@ def text(found: dict[str, Any], most_credits: int = 20) -> str:
   lines = [
     f'checkpoint   {found["checkpoint"]}',
     f'experiment   {experiment.name}, seed {found["seed"]}',
-    f'training     step {found["step"]} of {found["steps"]}, {found["parameters"]:,} parameters, code {found["commit"][:12] or "unknown"}',
+    f'training     step {found["step"]} of {found["steps"]}, {found["parameters"]:,} parameters, '
+    f'code {source_commit.short(found["commit"]) or "unknown"}',
     f'data         {", ".join(found["datasets"])}; {songs} training songs',
     *(f'built with   {name}: {" ".join(options)}' for name, options in found['source_options'].items()),
     f'features     version {found["features_version"]}, statistics {found["statistics_version"]}',

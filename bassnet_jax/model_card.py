@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bassnet_jax import config as configs
+from bassnet_jax import source_commit
 from bassnet_jax.config import Experiment
 
 FILE = 'card.md'
@@ -75,8 +76,8 @@ def card(name: str, described: Mapping[str, Any], command: str, metrics: Mapping
     command,
     '```',
     '',
-    f'{described["step"]:,} steps, code {described["commit"][:12]}, features {described["features_version"]}. {songs} songs of '
-    f'{", ".join(described["datasets"])}:',
+    f'{described["step"]:,} steps, code {source_commit.short(described["commit"])}, '
+    f'features {described["features_version"]}. {songs} songs of {", ".join(described["datasets"])}:',
     '',
     *(f'- {licence}: {count} songs' for licence, count in sorted(described['licences'].items())),
     '',

@@ -6,8 +6,6 @@ import contextlib
 import dataclasses
 import functools
 import math
-import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,7 +17,7 @@ from flax import struct
 from jax.sharding import NamedSharding, PartitionSpec
 
 from bassnet_jax import config as configs
-from bassnet_jax import distributed, fine_tuning, hardware, latent_search, losses, run_control, scalar_log
+from bassnet_jax import distributed, fine_tuning, hardware, latent_search, losses, run_control, scalar_log, source_commit
 from bassnet_jax import model as networks
 from bassnet_jax.batch import Batch, Statistics
 from bassnet_jax.checkpoints import Checkpoints, set_damaged_aside
@@ -398,16 +396,9 @@ def describe(experiment: Experiment, corpus: Corpus, seed: int, steps: int) -> d
     'licences': corpus.licences(),
     'credits': corpus.credits(),
     'features_version': ft.VERSION,
-    'commit': commit(),
+    'commit': source_commit.current(),
     'hardware': hardware.describe(),
   }
-
-
-def commit() -> str:
-  """The commit of the source tree, or 'unknown' outside one."""
-  folder = os.path.dirname(os.path.abspath(__file__))
-  found = subprocess.run(['git', '-C', folder, 'rev-parse', 'HEAD'], capture_output=True, text=True, check=False)
-  return found.stdout.strip() or 'unknown'
 
 
 def check_same_run(saved: dict[str, Any], now: dict[str, Any], workdir: str, accept: bool = False) -> bool:

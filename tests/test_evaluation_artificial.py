@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bassnet_jax.decoding import Prediction
-from bassnet_jax.evaluation import artificial
+from bassnet_jax.evaluation import artificial, metrics
 from bassnet_jax.evaluation.artificial import EncodedSong, WindowMeans
 from bassnet_jax.trained import MixCode
 from data_pipeline import features as ft
@@ -142,7 +142,21 @@ def test_swapped_centroids_show_in_the_matrix(songs, encoded):
 
 def test_silence_is_as_near_to_every_pattern(songs, encoded):
   figures = artificial.control(Silent(songs), encoded, CENTROIDS, 0.5, 'silent')
-  assert figures['pattern'] == pytest.approx(1 / 3, abs=1e-9) and figures['note_f1'] == 0
+  assert figures['pattern'] == pytest.approx(1 / 3, abs=1e-9) and figures['note_f1'] == figures['notes'] == 0
+  assert artificial.control(Perfect(songs), encoded, CENTROIDS, 0.5, 'perfect')['notes'] == pytest.approx(1, abs=0.02)
+
+
+def test_silence_never_switches_where_patterns_rest_most_of_the_time(songs):
+  """As those of a3 do: three quarters of its frames rest."""
+  short = [
+    dataclasses.replace(
+      song, patterns=[dataclasses.replace(line, offset=line.onset + 0.1 * (line.offset - line.onset)) for line in song.patterns]
+    )
+    for song in songs
+  ]
+  sparse = artificial.encode(Silent(short), short, 'songs')
+  assert np.mean([metrics.frame_pitch(song.patterns[0], song.frames) == metrics.SILENT for song in short]) > 0.8
+  assert np.isinf(artificial.switch_times(Silent(short), sparse, CENTROIDS, 0.5)).all()
 
 
 def switch_seconds(model, encoded):

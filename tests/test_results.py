@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from test_plots import looks_drawn
 
+from bassnet_jax import source_commit
 from bassnet_jax.evaluation import planes, results, results_page
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -266,7 +267,7 @@ def test_the_committed_results_can_be_read(tmp_path):
   assert len(row_of(text.split('## Every run')[1], 'experiment')) == 1
   for result in found:
     (cells,) = row_of(text.split('## Every run')[1], result.experiment, str(result.seed))
-    assert cells[2] == f'{result.run("steps"):,}' and cells[4] == f'`{result.run("commit")[:10]}`'
+    assert cells[2] == f'{result.run("steps"):,}' and cells[4] == f'`{source_commit.short(result.run("commit"))}`'
     if result.run('hardware') is None:
       assert cells[5] == results.NOT_RECORDED
 

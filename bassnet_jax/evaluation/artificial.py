@@ -190,13 +190,15 @@ def control(model: TrainedModel, songs: Sequence[EncodedSong], where: np.ndarray
     where: [patterns, 2], latent position of every pattern.
 
   Returns:
-    note_f1, pattern, frame with `_ci95` over songs, `matrix` [patterns, patterns] (asked, come out; shares of a row); and what comes out
+    note_f1, pattern, frame with `_ci95` over songs, `notes` (played, per note of the truth: 0 is silence, whose frames are right wherever
+    the truth rests), `matrix` [patterns, patterns] (asked, come out; shares of a row); and what comes out
     nearest by pitch alone (accuracy while the truth sounds) and by onset alone (F1): pattern_pitch, pattern_onset, matrix_pitch,
     matrix_onset. Patterns that share their pitches or their onsets share these alike.
   """
   patterns = len(where)
   f1, pitch, onset = np.zeros((3, len(songs), patterns, patterns))  # song, asked for, compared with
   frame = np.zeros((len(songs), patterns))
+  played = wanted = 0
   with Progress(len(songs), label, 'songs') as progress:
     for i, song in enumerate(songs):
       for asked in range(patterns):
@@ -204,9 +206,10 @@ def control(model: TrainedModel, songs: Sequence[EncodedSong], where: np.ndarray
         f1[i, asked] = [metrics.note_f1(line, truth) for truth in song.features.patterns]
         pitch[i, asked] = [metrics.pitch_accuracy(line, truth, song.features.frames) for truth in song.features.patterns]
         onset[i, asked] = [metrics.onset_f1(line, truth) for truth in song.features.patterns]
+        played, wanted = played + len(line.onset), wanted + len(song.features.patterns[asked].onset)
         frame[i, asked] = metrics.frame_accuracy(line, song.features.patterns[asked], song.features.frames)
       progress.update()
-  result: dict = {}
+  result: dict = {'notes': played / max(wanted, 1)}
   of_song = {'note_f1': np.diagonal(f1, axis1=1, axis2=2), 'frame': frame}
   for suffix, likeness in (('', f1), ('_pitch', pitch), ('_onset', onset)):
     # Shared between equals: silence is as near to every pattern.
@@ -233,15 +236,18 @@ def switching(times: np.ndarray, resamples: int = 2000, seed: int = 0) -> dict[s
 def switch_times(model: TrainedModel, songs: Sequence[EncodedSong], where: np.ndarray, threshold: float) -> np.ndarray:
   """Seconds from a jump of z in mid-song until the following second is the new pattern's: [songs], infinite where it never comes.
 
-  Every song jumps once, from its own pattern to the next.
+  Every song jumps once, from its own pattern to the next. Of a second those frames count in which the line or the pattern sounds: rests
+  that agree say nothing, and silence is no pattern's.
   """
   times = []
+  second = np.ones(int(_SWITCH_SECONDS * ft.FRAME_RATE))
   for song in songs:
     old, new = song.features.pattern, (song.features.pattern + 1) % len(where)
     z = np.where(np.arange(song.features.frames)[:, None] < _SWITCH_FRAME, where[old], where[new])
     line = metrics.frame_pitch(play(model, song.code, z, threshold), song.features.frames)
     truth = metrics.frame_pitch(song.features.patterns[new], song.features.frames)
-    agrees = np.convolve(line == truth, np.ones(int(_SWITCH_SECONDS * ft.FRAME_RATE)), mode='valid') / (_SWITCH_SECONDS * ft.FRAME_RATE)
-    after = np.flatnonzero(agrees[_SWITCH_FRAME:] >= _SWITCH_AGREEMENT)
+    sounding = (line != metrics.SILENT) | (truth != metrics.SILENT)
+    agreeing, counted = (np.convolve(frames, second, mode='valid')[_SWITCH_FRAME:] for frames in (sounding & (line == truth), sounding))
+    after = np.flatnonzero((counted > 0) & (agreeing >= _SWITCH_AGREEMENT * counted))
     times.append(after[0] / ft.FRAME_RATE if len(after) else np.inf)
   return np.array(times)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
+from bassnet_jax import source_commit
 from bassnet_jax.evaluation import results, results_artificial, results_maps
 from bassnet_jax.evaluation.results import Failure, Row
 from bassnet_jax.evaluation.results_document import Document, condition_cells, seeds_cell
@@ -136,7 +137,7 @@ def _runs(page: Document, rows: Sequence[Row], described: Mapping[str, str]) -> 
           row.experiment,
           result.seed,
           *condition_cells(row.conditions),
-          f'`{str(result.run("commit") or "")[:10]}`' if result.run('commit') else results.NOT_RECORDED,
+          f'`{source_commit.short(result.run("commit"))}`' if result.run('commit') else results.NOT_RECORDED,
           result.run('hardware') or results.NOT_RECORDED,
           f'{seconds / 60:.1f}' if seconds else results.NOT_RECORDED,
           f'{speed:.0f}' if speed else results.NOT_RECORDED,

@@ -18,6 +18,8 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+from bassnet_jax import source_commit
+
 _HERE = pathlib.Path(__file__).resolve().parent
 RESULTS = _HERE.parents[1] / 'docs' / 'campaign'
 _INTRODUCTION = """# The campaign: faults, bad input, load
@@ -33,7 +35,12 @@ def parts() -> list[str]:
 
 def markdown(part: dict) -> str:
   """The section of one part of the page."""
-  lines = [f'## {part["title"]}', '', f'`{part["command"]}`, {part["date"]}, commit {part.get("commit", "unknown")[:12]}.', '']
+  lines = [
+    f'## {part["title"]}',
+    '',
+    f'`{part["command"]}`, {part["date"]}, commit {source_commit.short(part.get("commit", "unknown"))}.',
+    '',
+  ]
   lines += [f'- {statement}' for statement in part['statements']]
   if part.get('table'):
     header, *rows = [[str(cell).replace('|', '\\|').replace('\n', ' ') for cell in row] for row in part['table']]

@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
   """Runs the command. Returns its exit code."""
   from absl import flags
 
-  from bassnet_jax import train
+  from bassnet_jax import source_commit
 
   defined = flags.FlagValues()
   flags.DEFINE_string('stage', None, 'of launch/nightly.sh', required=True, flag_values=defined)
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 2
   path = pathlib.Path(defined.results) / 'nightly.json'
   stages = {row[0]: row for row in json.loads(path.read_text())['table'][1:]} if path.exists() else {}
-  today, commit = datetime.date.today().isoformat(), train.commit()[:12]
+  today, commit = datetime.date.today().isoformat(), source_commit.short(source_commit.current())
   stages[defined.stage] = [defined.stage, defined.result, str(defined.seconds), today, commit]
   ran = [row for row in stages.values() if row[1] != 'not installed']
   part.write(

@@ -14,6 +14,8 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
+from bassnet_jax import source_commit
+
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _PROGRAM = ('bassnet_jax', 'data_pipeline', 'experiments', 'tests/campaign')
 
@@ -29,11 +31,9 @@ def write(
     title, command, statements, table: what the page shows; the table's first row is its header.
     **details: what only the file holds; a `commit` there stands for the present one.
   """
-  from bassnet_jax import train
-
   path = pathlib.Path(folder) / f'{part}.json'
   path.parent.mkdir(parents=True, exist_ok=True)
-  values = {'title': title, 'command': command, 'date': datetime.date.today().isoformat(), 'commit': train.commit()}
+  values = {'title': title, 'command': command, 'date': datetime.date.today().isoformat(), 'commit': source_commit.current()}
   values |= {'statements': list(statements), 'table': [list(map(str, row)) for row in table]} | details
   temporary = path.with_name(path.name + '.tmp')
   temporary.write_text(json.dumps(values, indent=1) + '\n')
@@ -42,15 +42,13 @@ def write(
 
 def kept(folder: str, part: str) -> dict[str, Any]:
   """What an earlier call has written, if the program has not changed since; pages and other tests may have. Else nothing."""
-  from bassnet_jax import train
-
   path = pathlib.Path(folder) / f'{part}.json'
   if not path.exists():
     return {}
   values = json.loads(path.read_text())
-  commits = (values.get('commit', ''), train.commit())
+  commits = (values.get('commit', ''), source_commit.current())
   command = ['git', '-C', str(_ROOT), 'diff', '--quiet', *commits, '--', *_PROGRAM]
-  same = (commits[0] == commits[1] != 'unknown') or subprocess.run(command, capture_output=True, check=False).returncode == 0
+  same = (commits[0] == commits[1] and len(commits[0]) == 40) or subprocess.run(command, capture_output=True, check=False).returncode == 0
   return values if same else {}
 
 

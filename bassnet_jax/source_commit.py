@@ -1,0 +1,31 @@
+"""Which commit's code is running, for what is written down beside a figure."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+_CHANGED = '+'
+_CODE = ('bassnet_jax', 'data_pipeline', 'experiments')
+
+
+def current() -> str:
+  """The commit of the source tree, with '+' behind it where its code has been changed since; 'unknown' outside a tree or without git."""
+  top = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+  def git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(['git', '-C', top, *arguments], capture_output=True, text=True, check=False)
+
+  try:
+    # An installed copy may lie inside a tree of something else.
+    if git('ls-files', '--error-unmatch', os.path.abspath(__file__)).returncode:
+      return 'unknown'
+    changed = git('diff', '--quiet', 'HEAD', '--', *_CODE).returncode
+    return git('rev-parse', 'HEAD').stdout.strip() + _CHANGED * bool(changed)
+  except OSError:
+    return 'unknown'
+
+
+def short(commit: str) -> str:
+  """As people quote it."""
+  return commit[:12] + _CHANGED if commit.endswith(_CHANGED) else commit[:12]
