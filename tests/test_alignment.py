@@ -5,7 +5,7 @@ import pytest
 
 from bassnet_jax.evaluation import planes
 from bassnet_jax.evaluation.alignment import procrustes
-from bassnet_jax.evaluation.results_plots import align
+from bassnet_jax.evaluation.results_plots import align, reference_seed
 
 CENTRES = np.array([[1.0, 0.2], [-0.8, 0.9], [0.1, -1.3], [2.0, 1.5]])
 NAMES = ('root', 'third', 'fifth', 'octave')
@@ -102,3 +102,16 @@ def test_a_plane_is_small_and_comes_back(tmp_path):
   np.testing.assert_array_equal(again.points, plane.points)
   np.testing.assert_array_equal(again.labels, plane.labels)
   assert again.names == plane.names
+
+
+def test_the_plane_that_is_unlike_the_others_is_no_reference():
+  rng = np.random.default_rng(3)
+  names, labels = ('a', 'b', 'c', 'd'), np.repeat(np.arange(4), 50)
+  square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
+  crossed = square[[0, 2, 1, 3]]
+
+  def plane(centres):
+    return planes.Plane(names=names, labels=labels, points=(centres[labels] + rng.normal(0, 0.05, (200, 2))).astype(np.float32))
+
+  assert reference_seed({0: plane(crossed), 1: plane(square), 2: plane(-2 * square)}) in (1, 2)
+  assert reference_seed({5: plane(square)}) == 5

@@ -226,14 +226,18 @@ def test_figures_are_json_and_pictures_are_drawn(measured, tmp_path):
     map_tests.permutation_test(measured, permutations=99), locations, map_tests.ring_differences(measured)
   )
   assert metrics_check.fault({'plane': found}) is None
+  for broken in ({'by_degree': [[1]]}, {'truth': {}}, {'by_interval': [[['x'] * 12] * 3] * 3}):
+    assert 'twelve numbers' in metrics_check.fault({'plane': found | broken})
   assert json.loads(json.dumps(found)) == found
   assert np.shape(found['maps']['diatonic']) == (3, 3) and np.shape(found['by_degree']) == (3, 3, 12)
   low, high = found['truth']['register_ci95']
   assert low <= found['truth']['register'] <= high
   points = np.random.default_rng(0).normal(size=(200, 2))
   map_plots.maps(measured, str(tmp_path / 'maps.png'), points, np.array([1.0, 1.0]), locations)
-  map_plots.histograms(measured, str(tmp_path / 'histograms.png'))
+  degrees, intervals = (measured.by_degree, measured.truth_by_degree), (measured.by_interval, measured.truth_by_interval)
+  map_plots.histograms(measured.axis, measured.mean('diatonic'), degrees, intervals, str(tmp_path / 'histograms.png'))
   for name in ('maps.png', 'histograms.png'):
     picture = matplotlib.image.imread(tmp_path / name)
     assert picture.shape[1] > 1000 and len(np.unique(picture[::9, ::9, :3].reshape(-1, 3), axis=0)) > 20
-  assert map_plots.extremes(measured)['centre'] == (1, 1) and map_plots.extremes(measured)['least'][0] == 0
+  extremes = map_plots.extremes(measured.axis, measured.mean('diatonic'))
+  assert extremes['centre'] == (1, 1) and extremes['least'][0] == 0

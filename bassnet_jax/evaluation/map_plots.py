@@ -121,31 +121,36 @@ def _bars(axes: Axes, series: Sequence[tuple[str, str, np.ndarray]], truth: np.n
   axes.grid(axis='y', color=FAINT)
 
 
-def extremes(plane: PlaneMaps) -> dict[str, tuple[int, int]]:
+def extremes(axis: np.ndarray, diatonic: np.ndarray) -> dict[str, tuple[int, int]]:
   """Grid indices of the most and the least diatonic position, and of the one nearest to the origin."""
-  values = plane.mean('diatonic')
-  centre = int(np.argmin(np.abs(plane.axis)))
+  centre = int(np.argmin(np.abs(axis)))
   return {
     'centre': (centre, centre),
-    'most': tuple(int(i) for i in np.unravel_index(np.nanargmax(values), values.shape)),
-    'least': tuple(int(i) for i in np.unravel_index(np.nanargmin(values), values.shape)),
+    'most': tuple(int(i) for i in np.unravel_index(np.nanargmax(diatonic), diatonic.shape)),
+    'least': tuple(int(i) for i in np.unravel_index(np.nanargmin(diatonic), diatonic.shape)),
   }
 
 
-def histograms(plane: PlaneMaps, path: str) -> None:
-  """Pitch relative to the key and to what sounds in the mix, at the centre and at the most and the least diatonic position."""
-  found = extremes(plane)
-  where = lambda i, j: f'({plane.axis[i]:.2g}, {plane.axis[j]:.2g})'  # noqa: E731
+def histograms(
+  axis: np.ndarray, diatonic: np.ndarray, degrees: tuple[np.ndarray, np.ndarray], intervals: tuple[np.ndarray, np.ndarray], path: str
+) -> None:
+  """Pitch relative to the key and to what sounds in the mix, at the centre and at the most and the least diatonic position.
+
+  Args:
+    axis: [side].
+    diatonic: [side, side], share.
+    degrees: histograms [side, side, 12] relative to the key, and that of the true bass [12].
+    intervals: the same, of intervals from the mix up to the bass.
+    path: of the PNG.
+  """
+  found = extremes(axis, diatonic)
+  where = lambda i, j: f'({axis[i]:.2g}, {axis[j]:.2g})'  # noqa: E731
   labels = {'centre': 'z = {}', 'most': 'most diatonic, {}', 'least': 'least diatonic, {}'}
   colours = {'centre': INK, 'most': OURS, 'least': CONTROL}
   with drawing(path, 12, 6.6) as figure:
     above, below = figure.subplots(2, 1)
-    for axes, table, truth, names in (
-      (above, plane.by_degree, plane.truth_by_degree, _DEGREES),
-      (below, plane.by_interval, plane.truth_by_interval, _INTERVALS),
-    ):
-      series = [(labels[name].format(where(*place)), colours[name], table[place]) for name, place in found.items()]
-      _bars(axes, series, truth, names)
+    for axes, (table, truth), names in ((above, degrees, _DEGREES), (below, intervals, _INTERVALS)):
+      _bars(axes, [(labels[name].format(where(*place)), colours[name], table[place]) for name, place in found.items()], truth, names)
     above.set_title('Pitch relative to the key (1 = tonic of the major scale with its notes)')
     below.set_title('Interval from the notes that sound in the mix up to the bass')
     figure.legend(*above.get_legend_handles_labels(), loc='outside lower center', ncols=4)

@@ -60,7 +60,22 @@ def _sections(metrics: dict[str, Any]) -> str | None:
   permutation = plane.get('permutation')
   if permutation is not None and not (isinstance(permutation, dict) and (permutation.get('p') is None or _number(permutation['p']))):
     return 'plane.permutation is no table with p'
-  return _location(plane.get('location', {}), plane.get('axis')) or _rings(plane.get('rings', {}))
+  return _histograms(plane) or _location(plane.get('location', {}), plane.get('axis')) or _rings(plane.get('rings', {}))
+
+
+def _histograms(plane: dict[str, Any]) -> str | None:
+  side = len(plane['axis']) if isinstance(plane.get('axis'), list) else None
+  for name in ('by_degree', 'by_interval'):
+    if name in plane:
+      table, truth = plane[name], plane['truth'].get(name) if isinstance(plane.get('truth'), dict) else None
+      shaped = isinstance(table, list) and len(table) == side and all(isinstance(row, list) and len(row) == side for row in table)
+      if not (shaped and all(_twelve(histogram) for histogram in [truth, *(cell for row in table for cell in row)])):
+        return f'plane.{name} or plane.truth.{name} does not hold twelve numbers each'
+  return None
+
+
+def _twelve(values: Any) -> bool:
+  return isinstance(values, list) and len(values) == 12 and all(value is None or _number(value) for value in values)
 
 
 def _location(location: Any, axis: Any) -> str | None:

@@ -63,7 +63,13 @@ def write(
   if any(rings.values()):
     page.text(f'Near the origin (|z| <= {map_tests.NEAR:g}) and far from it (|z| >= {map_tests.FAR:g}), paired by song:')
     page.table(('figure', 'songs', 'near', 'far', 'far minus near'), [_ring_row(*item) for item in rings.items()])
-  map_plots.histograms(measured, os.path.join(folder, 'pitch_histograms.png'))
+  map_plots.histograms(
+    measured.axis,
+    measured.mean('diatonic'),
+    (measured.by_degree, measured.truth_by_degree),
+    (measured.by_interval, measured.truth_by_interval),
+    os.path.join(folder, 'pitch_histograms.png'),
+  )
   page.picture(
     'pitch_histograms.png',
     'Pitch relative to the key and to the mix. The extreme positions were picked on these very pieces: they describe, they prove nothing.',

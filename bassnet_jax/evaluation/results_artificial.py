@@ -147,7 +147,8 @@ def _alignment(page: Document, rows: Sequence[Row]) -> None:
     planes = {result.seed: plane for result in row.results if (plane := result.plane()) is not None}
     if len(planes) < 2:
       continue
-    reference_seed, reference = next(iter(planes.items()))
+    reference_seed = results_plots.reference_seed(planes)
+    reference = planes[reference_seed]
     misfits, agreements = [], []
     for seed, plane in planes.items():
       aligned = results_plots.align(plane, reference)
@@ -158,10 +159,10 @@ def _alignment(page: Document, rows: Sequence[Row]) -> None:
       lines.append((row.experiment, *condition_cells(row.conditions), reference_seed, len(misfits), _spread(misfits), _spread(agreements)))
   if lines:
     page.text(
-      'A plane is defined up to rotation, reflection and scale, so planes of other seeds are laid over that of the first by their '
-      "patterns' centroids (orthogonal Procrustes). Misfit: the part of the centroids' variance that remains (with two patterns it is 0 by "
-      "construction); agreement: share of the windows of the other seeds that then lie nearest to the first seed's centroid of their own "
-      'pattern. Means over the other seeds, with the extremes.'
+      'A plane is defined up to rotation, reflection and scale, so planes of other seeds are laid over that of the reference, which they '
+      "fit best, by their patterns' centroids (orthogonal Procrustes). Misfit: the part of the centroids' variance that remains (with two "
+      'patterns it is 0 by construction); agreement: share of the windows of the other seeds that then lie nearest to the centroid that '
+      'their own pattern has in the reference. Means over the other seeds, with the extremes.'
     )
     page.table(('experiment', 'steps', 'preset', 'reference seed', 'other seeds', 'misfit', 'agreement'), lines)
 
@@ -216,6 +217,10 @@ def _side_by_side(page: Document, rows: Sequence[Row]) -> None:
     'seeds in brackets; intervals and differences are below and under the further ablations.'
   )
   page.table(('variant', 'constraint', *columns), lines)
+  missing = [name for name, found in columns.items() if len(found) < len(variants)]
+  if missing:
+    known = {name: [variant for variant in variants if variant not in found] for name, found in columns.items()}
+    page.text('No run yet: ' + '; '.join(f'{name.partition(",")[0]} {", ".join(known[name])}' for name in missing) + '.')
 
 
 def _means(row: Row) -> str:
@@ -262,7 +267,7 @@ def _pictures(page: Document, key: tuple[str, int, Conditions], rows: Sequence[R
     if planes:
       strips.append(results_plots.Strip(row.experiment, planes))
   if strips:
-    caption = f'{name}, window {window}, {conditions.steps:,} steps: window means of held-out songs, aligned to the first plane'
+    caption = f'{name}, window {window}, {conditions.steps:,} steps: window means of held-out songs, aligned to a plane of the first row'
     results_plots.planes(strips, page.picture(f'planes_{stem}.png', caption))
   panels, patterns = [], 0
   for row in rows:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from bassnet_jax.evaluation import results, results_plots
+from bassnet_jax.evaluation import map_plots, results, results_plots
 from bassnet_jax.evaluation.results import Row
 from bassnet_jax.evaluation.results_document import Document, condition_cells, file_stem, seeds_cell
+
+_FAR = {
+  'diatonic': ('less diatonic', 'more diatonic'),
+  'onset_density': ('sparser', 'denser'),
+  'register': ('lower', 'higher'),
+}
+"""What a line is far from the origin where a figure is surely lower, or higher, than near it."""
 
 
 def _mapped(rows: Sequence[Row]) -> list[Row]:
@@ -68,6 +76,20 @@ def diatonic(page: Document, rows: Sequence[Row]) -> None:
         runs.append((f'{row.experiment}, seed {result.seed}', np.asarray(result.metrics['plane']['axis']), values))
     caption = f'{row.experiment}, {row.conditions}: what is played all over the plane, held-out mixes'
     results_plots.maps(runs, page.picture(f'maps_{file_stem(row.experiment, row.conditions)}.png', caption))
+  for row in mapped:
+    _histograms(page, row)
+
+
+def _histograms(page: Document, row: Row) -> None:
+  """Pitch relative to the key and to the mix at some positions of the row's first plane."""
+  plane = next((result.metrics['plane'] for result in row.results if 'by_degree' in result.metrics.get('plane', {})), None)
+  if plane is None:
+    return
+  numbers = lambda table: np.array(table, dtype=np.float64)  # noqa: E731
+  by = [(numbers(plane[name]), numbers(plane['truth'][name])) for name in ('by_degree', 'by_interval')]
+  caption = f'{row.experiment}: pitch of what is played, at the origin and where it is most and least diatonic'
+  path = page.picture(f'pitch_{file_stem(row.experiment, row.conditions)}.png', caption)
+  map_plots.histograms(np.asarray(plane['axis']), numbers(plane['maps']['diatonic']), *by, path)
 
 
 def _further_maps(page: Document, rows: Sequence[Row]) -> None:
@@ -78,7 +100,7 @@ def _further_maps(page: Document, rows: Sequence[Row]) -> None:
     if not (own and tied and control):
       continue
     counts = [int(np.sum(tied[name])) for name in ('below', 'above')]
-    call = 'shown (p < 0.01)' if tied['p'] < 0.01 else 'not shown'
+    call = 'shown for this model (p < 0.01)' if tied['p'] < 0.01 else 'not shown'
     lines.append(
       (*_place(result, found), tied['songs'], _span(own), _span(control), *counts, f'{control["p"]:.4f}', f'{tied["p"]:.4f}', call)
     )
@@ -94,6 +116,7 @@ def _further_maps(page: Document, rows: Sequence[Row]) -> None:
   )
   header = ('experiment', 'seed', 'songs of', 'positions', 'songs', 'diatonic share over the plane', 'control', 'below', 'above')
   page.table((*header, 'p, control', 'p, tied', ''), lines)
+  page.text(f'Tests in this table: {len(lines)}. Below {0.01 / len(lines):.4f} a p is below 0.01 for all of them together (Bonferroni).')
   for path, caption in pictures:
     if os.path.exists(path):
       page.shown(path, f'{caption}; + and -: higher or lower than on the mean of the plane, song for song')
@@ -108,11 +131,12 @@ def _further_positions(page: Document, rows: Sequence[Row]) -> None:
       test, ring = (found['plane'].get(table, {}).get(name) for table in ('location', 'rings'))
       if test:
         counts = (int(np.sum(test[side])) for side in ('below', 'above'))
-        cells = ['', '', '']
+        cells = ['', '', '', '']
         if ring:
           low, high = ring['ci95']
           cells = [f'{ring["near"]:.{digits}f}', f'{ring["far"]:.{digits}f}']
           cells.append(f'{ring["difference"]:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]')
+          cells.append(_FAR[name][low > 0] if low > 0 or high < 0 else 'not decided')
         lines.append((*_place(result, found), test['songs'], called, _span(test, digits), *counts, f'{test["p"]:.4f}', *cells))
   if lines:
     page.text(
@@ -120,7 +144,18 @@ def _further_positions(page: Document, rows: Sequence[Row]) -> None:
       'intervals over songs:'
     )
     header = ('experiment', 'seed', 'songs of', 'positions', 'songs', 'figure', 'over the plane', 'below', 'above', 'p')
-    page.table((*header, 'near', 'far', 'far minus near'), lines)
+    page.table((*header, 'near', 'far', 'far minus near', 'far from the origin'), lines)
+    page.items([text for called, _ in figures.values() if (text := _in_short(called, [line for line in lines if line[5] == called]))])
+
+
+def _in_short(called: str, lines: Sequence[Sequence[Any]]) -> str:
+  """How many of the measurements of a figure (lines of the table of `_further_positions`) say what."""
+  decided = sum(float(line[9]) < 0.01 for line in lines)
+  far = Counter(line[-1] for line in lines if line[-1])
+  text = f'{called}: the place decides (p < 0.01) in {decided} of {len(lines)} measurements'
+  return (text + ('; far from the origin ' + ', '.join(f'{what} in {count}' for what, count in far.most_common()) if far else '')) * bool(
+    lines
+  )
 
 
 def _on_further_songs(rows: Sequence[Row]) -> Iterator[tuple[results.Result, str, dict[str, Any]]]:

@@ -6,14 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 
 from bassnet_jax import source_commit
-from bassnet_jax.evaluation import results, results_artificial, results_maps
+from bassnet_jax.evaluation import results, results_artificial, results_maps, results_music
 from bassnet_jax.evaluation.results import Failure, Row
-from bassnet_jax.evaluation.results_document import Document, condition_cells, seeds_cell
+from bassnet_jax.evaluation.results_document import Document, condition_cells
 from data_pipeline import storage
 
 _FIGURES = 'figures'
-_EXAMPLES = ('docs/examples.md', 'docs/examples/README.md', 'docs/examples/index.html', 'examples/README.md')
-_RUNGS = ('follow_lowest', 'root_on_kick', 'retrieval', 'control_other_mix', 'z_zero', 'z_fixed', 'z_posterior', 'truth')
 
 
 def page_path(root: str) -> str:
@@ -45,9 +43,9 @@ def write(root: str, described: Mapping[str, str]) -> str:
   results_artificial.stability(page, rows)
   results_maps.diatonic(page, rows)
   results_maps.positions(page, rows)
-  _examples(page, beside)
+  results_music.examples(page, beside)
   results_artificial.further(page, rows)
-  _music(page, rows)
+  results_music.ladder(page, rows)
   _runs(page, rows, described)
   _failures(page, failures)
   for name in os.listdir(figures) if os.path.isdir(figures) else []:
@@ -77,51 +75,6 @@ def _introduction(page: Document, beside: str, rows: Sequence[Row]) -> None:
       'A claim is called *supported* where the interval over seeds lies wholly on its side, *contradicted* where it lies wholly on the '
       'other, and *not decided* otherwise; with one seed nothing is called anything.',
     ]
-  )
-
-
-def _examples(page: Document, beside: str) -> None:
-  page.heading('(e) Generated bass tracks for three different fragments, presented and discussed')
-  found = next((name for name in _EXAMPLES if os.path.exists(os.path.join(beside, name))), None)
-  page.text(f'[{found}]({found})' if found else 'No examples page yet.')
-
-
-def _music(page: Document, rows: Sequence[Row]) -> None:
-  page.heading('Music: does it listen?')
-  found = [row for row in rows if any('music' in result.metrics for result in row.results)]
-  if not found:
-    page.text('No figures yet.')
-    return
-  rungs = [rung for rung in _RUNGS if any(results.values(row, f'music.{rung}.note_pc_f1') for row in found)]
-  page.text(
-    'note_pc_f1 (onset within 50 ms and pitch class) on held-out pieces. `follow_lowest` and `root_on_kick` know the notes of the mix; '
-    '`control_other_mix` hears another song; `z_fixed` is one position for all songs, chosen on validation songs; `z_posterior` sees the '
-    'true bass: a ceiling.'
-  )
-  page.table(
-    ('experiment', 'steps', 'preset', 'seeds', *(f'`{rung}`' for rung in rungs)),
-    [
-      (
-        row.experiment,
-        *condition_cells(row.conditions),
-        seeds_cell(row),
-        *(results.estimate(row, f'music.{rung}.note_pc_f1') for rung in rungs),
-      )
-      for row in found
-    ],
-  )
-  page.text('Share of the duration inside the diatonic set of the mix:')
-  page.table(
-    ('experiment', 'steps', 'preset', 'seeds', *(f'`{rung}`' for rung in rungs)),
-    [
-      (
-        row.experiment,
-        *condition_cells(row.conditions),
-        seeds_cell(row),
-        *(results.estimate(row, f'music.{rung}.diatonic_rate') for rung in rungs),
-      )
-      for row in found
-    ],
   )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -49,8 +49,18 @@ def align(plane: Plane, reference: Plane) -> Aligned:
   return Aligned(dataclasses.replace(plane, points=similarity(plane.points).astype(np.float32)), similarity)
 
 
+def reference_seed(planes: Mapping[int, Plane]) -> int:
+  """The seed whose plane the others fit best (the medoid; of equals the first): one that is unlike all others is no measure for them."""
+
+  def misfit(seed: int) -> float:
+    similarities = [align(plane, planes[seed]).similarity for other, plane in planes.items() if other != seed]
+    return round(sum(similarity.disparity if similarity else 1.0 for similarity in similarities), 6)
+
+  return min(planes, key=misfit)
+
+
 def planes(strips: Sequence[Strip], path: str) -> None:
-  """A line of panels a row of the table, one panel a seed; every plane is aligned to the first seed of the first row.
+  """A line of panels a row of the table, one panel a seed; every plane is aligned to the first row's `reference_seed`.
 
   Every panel is drawn to its own extent: where a plane holds no pattern apart, its alignment has no meaningful scale.
 
@@ -58,7 +68,7 @@ def planes(strips: Sequence[Strip], path: str) -> None:
     strips: at least one, each with at least one plane.
     path: of the PNG.
   """
-  reference = next(iter(strips[0].planes.values()))
+  reference = strips[0].planes[reference_seed(strips[0].planes)]
   columns = min(max(len(strip.planes) for strip in strips), MOST_COLUMNS)
   with drawing(path, max(_SIDE * columns + 1.9, 6.4), (_SIDE + 0.45) * len(strips) + 0.3) as figure:
     for part, strip in zip(np.atleast_1d(figure.subfigures(len(strips), 1)), strips, strict=True):

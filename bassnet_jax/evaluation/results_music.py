@@ -1,0 +1,108 @@
+"""The part of RESULTS.md on what models of music play: the ladder of lines from silence to the truth, and the fragments to listen to."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from bassnet_jax.evaluation import results
+from bassnet_jax.evaluation.results import Row
+from bassnet_jax.evaluation.results_document import Document, seeds_cell
+
+_EXAMPLES = os.path.join('docs', 'examples')
+LADDER = {
+  'silence': 'no note',
+  'other_song': 'the true bass of another piece',
+  'tonic_eighths': 'eighths on the tonic',
+  'retrieval': 'the bass of the training song most like this one',
+  'root_on_kick': "the chord's root with every kick: knows the notes of the mix",
+  'follow_lowest': 'the lowest note of the mix at its onsets: knows them too',
+  'control_silent_mix': 'the model, which hears silence',
+  'control_other_mix': 'the model, which hears another piece',
+  'control_shifted': 'the model, which hears the mix shifted in time',
+  'z_zero': 'the model, z = 0',
+  'z_fixed': 'the model, one z for all pieces, chosen on validation songs',
+  'z_posterior': 'the model, z from the true bass: a ceiling, no claim',
+  'truth': 'the true bass',
+}
+"""Line -> what it is, from the least that can be played to the truth."""
+_FIGURES = {
+  'note_pc_f1': 'note_pc_f1: onset within 50 ms and pitch class',
+  'diatonic_rate': 'Share of the duration inside the diatonic set of the mix',
+  'adherence_harmony': "Adherence of the harmony: 0 is as between strangers, and the truth's own score is the ceiling",
+  'adherence_rhythm': 'Adherence of the rhythm; on these pieces its intervals are wide',
+}
+
+
+def ladder(page: Document, rows: Sequence[Row]) -> None:
+  """A table a figure, a line a rung, a column a model."""
+  page.heading('Music: does it listen?')
+  found = [row for row in rows if any('music' in result.metrics for result in row.results)]
+  if not found:
+    page.text('No figures yet.')
+    return
+  page.text(
+    'Lines over the mixes of held-out pieces, with 95 % intervals over pieces (of one run) or over seeds. Columns: '
+    + '; '.join(f'`{row.experiment}` ({row.conditions}; seeds: {seeds_cell(row)})' for row in found)
+    + '.'
+  )
+  for figure, what in _FIGURES.items():
+    lines = []
+    for rung, line in LADDER.items():
+      cells = [_figure(row, f'music.{rung}.{figure}') for row in found]
+      if any(cells):
+        lines.append((f'`{rung}`', line, *cells))
+    if lines:
+      page.text(f'{what}:')
+      page.table(('line', 'what it is', *(row.experiment for row in found)), lines)
+
+
+def _figure(row: Row, name: str) -> str:
+  value = results.estimate(row, name)
+  return '' if value.mean is None else str(value)
+
+
+def examples(page: Document, beside: str) -> None:
+  """The fragments of the examples page, with what was measured and what failed."""
+  page.heading('(e) Generated bass tracks for three different fragments, presented and discussed')
+  folder = os.path.join(beside, _EXAMPLES)
+  if not os.path.exists(os.path.join(folder, 'index.html')):
+    page.text('No examples page yet.')
+    return
+  page.text(
+    f'[Listen]({_link("index.html")}): every fragment with its mix, the true bass, the dot at several positions and on a path, as audio, '
+    'MIDI and piano roll, and a discussion.'
+  )
+  described = _read(os.path.join(folder, 'examples.json'))
+  if described is None:
+    return
+  model = described['model']
+  page.text(
+    f'Made by `{described["command"]}` (`{model["experiment"]}`, {model["steps"]:,} steps, fragments of held-out pieces). The true bass is '
+    'one of many that fit, so low figures beside it may be good lines; onsets no better placed than by chance are not. What failed:'
+  )
+  lines = []
+  for fragment in described['fragments']:
+    for place, found in fragment['renditions'].items():
+      onsets = f'{found["onset_f1"]:.3f} (chance {found["onset_f1_chance"]:.3f})'
+      diatonic = f'{found["diatonic"]:.3f}' if found['notes'] else ''
+      figures = (found['notes'], f'{found["note_pc_f1"]:.3f}', onsets, diatonic)
+      lines.append((fragment['piece'], place.replace('_', ' '), *figures, '; '.join(found['wrong'])))
+  page.table(('piece', 'dot', 'notes', 'note_pc_f1', 'onset F1', 'diatonic share', 'what failed'), lines)
+  for fragment in described['fragments']:
+    picture = os.path.join(folder, fragment['piece'], 'path.png')
+    if os.path.exists(picture):
+      page.shown(picture, f'{fragment["piece"]}, the dot on a path')
+
+
+def _link(name: str) -> str:
+  return f'{_EXAMPLES}/{name}'.replace(os.sep, '/')
+
+
+def _read(path: str) -> dict[str, Any] | None:
+  if not os.path.exists(path):
+    return None
+  with open(path, encoding='utf-8') as file:
+    return json.load(file)
