@@ -87,6 +87,8 @@ class TrainConfig:
   gradient_clip: float = 1.0
   log_every: int = 50  # steps
   checkpoint_every: int = 1000  # steps
+  validate_every: int = 250  # steps; at the report that follows; 0: never
+  validation_batches: int = 8  # of windows of held-out songs, the same every time
   checkpoints_kept: int = 2
 
 

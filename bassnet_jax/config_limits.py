@@ -47,6 +47,8 @@ LIMITS: dict[str, tuple[float, float]] = {
   'train.gradient_clip': (1e-12, 1e12),
   'train.log_every': (1, 10**9),
   'train.checkpoint_every': (1, 10**9),
+  'train.validate_every': (0, 10**9),
+  'train.validation_batches': (1, 10**4),
   'train.checkpoints_kept': (1, 10**6),
   'evaluation.max_songs': (0, 10**9),
   'evaluation.validation_songs': (1, 10**9),

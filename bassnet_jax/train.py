@@ -17,7 +17,7 @@ from flax import struct
 from jax.sharding import NamedSharding, PartitionSpec
 
 from bassnet_jax import config as configs
-from bassnet_jax import distributed, fine_tuning, hardware, latent_search, losses, run_control, scalar_log, source_commit
+from bassnet_jax import distributed, fine_tuning, hardware, latent_search, losses, run_control, scalar_log, source_commit, validation
 from bassnet_jax import model as networks
 from bassnet_jax.batch import Batch, Statistics
 from bassnet_jax.checkpoints import Checkpoints, set_damaged_aside
@@ -290,7 +290,8 @@ def train(
       state, begun = checkpoints.restore(latest, shapes, None if moved else feed.iterator), latest
       distributed.say(f'going on from step {latest} of {steps}')
     stop = distributed.AgreedStop(asked, mesh)
-    _loop(experiment, feed, state, begun, steps, checkpoints, description, workdir, stop)
+    held_out = validation.make(experiment, corpus, NamedSharding(mesh, PartitionSpec('data')))
+    _loop(experiment, feed, held_out, state, begun, steps, checkpoints, description, workdir, stop)
   return steps
 
 
@@ -305,14 +306,14 @@ def _whole_checkpoints(workdir: str, kept: int) -> Iterator[Checkpoints]:
     yield checkpoints
 
 
-def _loop(experiment, feed, state, begun, steps, checkpoints, description, workdir, stop) -> None:
+def _loop(experiment, feed, held_out, state, begun, steps, checkpoints, description, workdir, stop) -> None:
   cfg, batch_size = experiment.train, experiment.data.batch_size
   count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
   distributed.say(f'{steps} steps of {batch_size} windows, {count:,} parameters, {jax.device_count()} x {jax.devices()[0].device_kind}')
   step = begun
   terms: losses.Terms | None = None
-  pending: tuple[int, losses.Terms, dict[str, float]] | None = None
-  marked_at, marked_step, marked_wait, note = time.monotonic(), begun, 0.0, ''
+  pending: Report | None = None
+  marked_at, marked_step, marked_wait, note, held_out_note = time.monotonic(), begun, 0.0, '', ''
   with (
     scalar_log.ScalarLog(workdir, begun) as log,
     distributed.progress_stream() as stream,
@@ -325,7 +326,7 @@ def _loop(experiment, feed, state, begun, steps, checkpoints, description, workd
         pending = None
         if terms is not None:  # the steps since the last report too: a broken state must not become the newest checkpoint
           broken = {} if math.isfinite(_norm(state.params)) else {'parameters': math.nan}
-          check_finite(step, _values(terms) | broken, workdir)
+          check_finite(step, values(terms) | broken, workdir)
         checkpoints.save(step, state, description, feed.iterator)
         log.push()
         if step >= steps:
@@ -344,28 +345,46 @@ def _loop(experiment, feed, state, begun, steps, checkpoints, description, workd
           'data_wait': (feed.wait - marked_wait) / max(elapsed, 1e-9),
         }
         marked_at, marked_step, marked_wait = time.monotonic(), step, feed.wait
-        pending = (step, terms, speed)
+        due = held_out is not None and previous // cfg.validate_every != step // cfg.validate_every
+        pending = Report(step, terms, speed, held_out(state.params) if due else None)
         if row and not note:
           progress.message(f'about {clock((steps - step) * batch_size / speed["windows_per_second"])} of training at this rate')
         if row:
           note = f'loss {row["total"]:.3f}, {speed["windows_per_second"]:.0f} windows/s, waiting for data {100 * speed["data_wait"]:.1f} %'
           note += f', smoothness {row["latent_smoothness"]:.3f}'
+          if f'{validation.SPLIT}/total' in row:
+            held_out_note = f', held out {row[f"{validation.SPLIT}/total"]:.3f}'
+          note += held_out_note
       progress.update(taken, note)
     checkpoints.wait()
 
 
-def _flush(pending, log: scalar_log.ScalarLog, workdir: str) -> dict[str, float] | None:
+@dataclasses.dataclass
+class Report:
+  """What is logged of a step, perhaps still being computed."""
+
+  step: int
+  terms: losses.Terms
+  speed: dict[str, float]
+  held_out: validation.Measured | None
+
+  def row(self) -> dict[str, float]:
+    """Waits until the devices have it."""
+    return values(self.terms) | self.speed | (validation.figures(self.held_out) if self.held_out else {})
+
+
+def _flush(pending: Report | None, log: scalar_log.ScalarLog, workdir: str) -> dict[str, float] | None:
   """Writes the terms of an earlier step; stops the run if one isn't finite."""
   if pending is None:
     return None
-  step, terms, speed = pending
-  row = _values(terms)
-  log.write(step, row | speed)
-  check_finite(step, row, workdir)
+  row = pending.row()
+  log.write(pending.step, row)
+  check_finite(pending.step, values(pending.terms), workdir)
   return row
 
 
-def _values(terms: losses.Terms) -> dict[str, float]:
+def values(terms: losses.Terms) -> dict[str, float]:
+  """Scalars as numbers; waits for the devices."""
   return {name: float(value) for name, value in dataclasses.asdict(jax.device_get(terms)).items()}
 
 

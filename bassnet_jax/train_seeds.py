@@ -22,7 +22,7 @@ from absl import app, flags
 from jax.sharding import NamedSharding, PartitionSpec
 
 from bassnet_jax import config as configs
-from bassnet_jax import latent_search, memory, run_control, scalar_log, train
+from bassnet_jax import latent_search, memory, run_control, scalar_log, train, validation
 from bassnet_jax import model as networks
 from bassnet_jax.checkpoints import Checkpoints, set_damaged_aside
 from bassnet_jax.config import Experiment
@@ -161,6 +161,7 @@ def train_seeds(
     if not open_seeds:
       return failed
     stored = resident.load(corpus.paths('train', experiment.data.max_songs)) if stored is None else stored
+    held_out = None
     for begun, seeds in groups({seed: checkpoints[seed].all_steps() for seed in open_seeds}):
       stepper = Stepper(experiment, corpus, seeds, stored, steps, steps_per_call)
       if begun:
@@ -168,7 +169,8 @@ def train_seeds(
         state = stepper.stack([checkpoints[seed].restore(begun, stepper.abstract(), None) for seed in seeds])
       else:
         state = stepper.begin()
-      group = _Group(experiment, corpus, seeds, steps, {seed: workdirs[seed] for seed in seeds}, checkpoints)
+      held_out = held_out or validation.make(experiment, corpus, stepper.replicated)
+      group = _Group(experiment, corpus, held_out, seeds, steps, {seed: workdirs[seed] for seed in seeds}, checkpoints)
       failed |= group.run(stepper, state, begun, stop)
   return failed
 
@@ -207,11 +209,12 @@ def groups(saved: Mapping[int, Sequence[int]]) -> list[tuple[int, list[int]]]:
 class _Group:
   """The loop over steps: the order of `train`, for several seeds. Holds what has failed so far."""
 
-  def __init__(self, experiment, corpus, seeds, steps, workdirs, checkpoints):
+  def __init__(self, experiment, corpus, held_out, seeds, steps, workdirs, checkpoints):
     self._experiment, self._seeds, self._steps = experiment, seeds, steps
     self._workdirs, self._checkpoints = workdirs, checkpoints
     self._descriptions = {seed: train.describe(experiment, corpus, seed, steps) | {'seeds_at_once': len(seeds)} for seed in seeds}
     self._failed: dict[int, str] = {}
+    self._held_out = held_out
 
   def run(self, stepper: Stepper, state: TrainState, begun: int, stop: Callable[[], bool]) -> dict[int, str]:
     cfg, batch_size = self._experiment.train, self._experiment.data.batch_size
@@ -249,7 +252,9 @@ class _Group:
           elapsed = time.monotonic() - marked_at
           speed = {'windows_per_second': (step - marked_step) * batch_size / max(elapsed, 1e-9), 'data_wait': 0.0}
           marked_at, marked_step = time.monotonic(), step
-          pending = (step, terms, speed)
+          due = self._held_out is not None and previous // cfg.validate_every != step // cfg.validate_every
+          measured = [self._held_out(stepper.pick(state, i).params) for i in range(len(self._seeds))] if due else None
+          pending = (step, terms, speed, measured)
           settled = settled or (step, time.monotonic(), time.process_time())
           if losses:
             note = f'loss {" ".join(f"{loss:.3f}" for loss in losses)}, {len(self._seeds)} x {speed["windows_per_second"]:.0f} windows/s'
@@ -270,11 +275,11 @@ class _Group:
     """Writes the terms of an earlier step, of every seed that is still sound."""
     if pending is None:
       return []
-    step, terms, speed = pending
+    step, terms, speed, measured = pending
     rows = self._values(terms)
-    for seed, row in rows.items():
+    for i, (seed, row) in enumerate(rows.items()):
       if seed not in self._failed:
-        logs[seed].write(step, row | speed)
+        logs[seed].write(step, row | speed | (validation.figures(measured[i]) if measured else {}))
     self._check(step, terms, None)
     return [row['total'] for row in rows.values()]
 

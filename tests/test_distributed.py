@@ -43,7 +43,7 @@ experiment = tiny.experiment(
   # Not transposed, as a1 is trained: else the first losses are in the ten thousands, and rounding errors grow with them.
   data={'backend': 'resident', 'window': 32, 'transposition': 0, 'resident_placement': os.environ.get('PLACEMENT', 'auto')},
   # Small steps: at the usual rate parameters that differ by 1e-7 give, on one device too, losses that differ by 1e-3 after ten steps.
-  train={'steps': steps, 'log_every': 1, 'checkpoint_every': 1000, 'learning_rate': 1e-4}
+  train={'steps': steps, 'log_every': 1, 'checkpoint_every': 1000, 'learning_rate': 1e-4, 'validate_every': 5}
 )
 try:
   train.train(experiment, corpus.open_corpus(experiment.data, data_dir, tfds_files=False), workdir, 0)
@@ -100,6 +100,12 @@ def losses(workdir) -> dict[int, float]:
   return {row['step']: row['total'] for row in scalar_log.read_rows(os.path.join(workdir, 'metrics.jsonl'))}
 
 
+def held_out(workdir) -> dict[str, float]:
+  """The losses on validation songs."""
+  rows = scalar_log.read_rows(os.path.join(workdir, 'metrics.jsonl'))
+  return {f'held out, step {row["step"]}': row['validation/total'] for row in rows if 'validation/total' in row}
+
+
 @pytest.fixture(scope='module')
 def noise_dir(tmp_path_factory) -> str:
   """A data folder with stage 1 of three songs of noise: nothing is rendered, and training needs no more."""
@@ -107,7 +113,7 @@ def noise_dir(tmp_path_factory) -> str:
   directory = extraction.folder(root, *tiny.DATASET.split('/'))
   os.makedirs(os.path.join(directory, 'songs'))
   songs, rng = {}, np.random.default_rng(0)
-  for name, frames in (('a', 1500), ('b', 700), ('c', 400)):
+  for name, frames, split in (('a', 1500, 'train'), ('b', 700, 'train'), ('c', 400, 'train'), ('d', 500, 'validation')):
     line = Notes.from_rows([(t, t + 0.4, 30 + int(2 * t) % 12, 90, 33) for t in np.arange(0, frames / ft.FRAME_RATE - 0.5, 0.5)])
     pitch, onset = ft.frame_targets(line, frames)
     song = dataclasses.replace(
@@ -116,7 +122,7 @@ def noise_dir(tmp_path_factory) -> str:
       level=rng.uniform(0.3, 0.9, frames).astype(np.float16),
     )  # fmt: skip
     ft.save(song, extraction.song_path(directory, name))
-    songs[name] = {'split': 'train', 'seconds': song.seconds, 'licence': 'none', 'credit': 'noise'}
+    songs[name] = {'split': split, 'seconds': song.seconds, 'licence': 'none', 'credit': 'noise'}
   numbers = {field.name: getattr(tiny.statistics(), field.name).tolist() for field in dataclasses.fields(Statistics)}
   with open(os.path.join(directory, 'summary.json'), 'w') as file:
     json.dump(dataclasses.asdict(extraction.Summary(ft.VERSION, 'noise', songs, {}, numbers | {'frames': [2600.0]})), file)
@@ -130,7 +136,7 @@ def train_on(data_dir):
   def run(workdir, processes: int, devices: int, stop_at: int = -1):
     started = start_all(['-c', PROGRAM, data_dir, str(workdir), str(STEPS), str(stop_at)], workdir.parent, processes, devices)
     printed = wait(started, 143 if stop_at >= 0 else 0)
-    return losses(workdir), printed
+    return losses(workdir) | held_out(workdir), printed
 
   return run
 
@@ -139,7 +145,8 @@ def train_on(data_dir):
 def alone(train_on, tmp_path_factory):
   """Losses of one process on one device."""
   found, _ = train_on(tmp_path_factory.mktemp('alone') / 'run', 1, 1)
-  assert list(found) == list(range(1, STEPS + 1)) and len(set(found.values())) == STEPS
+  assert list(found) == [*range(1, STEPS + 1), *(f'held out, step {step}' for step in (5, 10, 15, 20))]
+  assert len(set(found.values())) == STEPS + 4
   return found
 
 
