@@ -6,20 +6,27 @@ import contextlib
 import dataclasses
 import itertools
 import os
+import secrets
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TextIO
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 from orbax.checkpoint import multihost
+
+from data_pipeline import storage
 
 AUTO = 'auto'
 _ENVIRONMENT = 'BASSNET_JAX_'
 _LONGEST_WAIT = 24 * 3600  # seconds at a barrier: one process builds data or writes the report while the others wait
+_SHARED_SECONDS = 30  # that a network mount may take to show what another host wrote
+_TOKEN_FILE = '.processes'
 _barriers = itertools.count()  # names must differ; every process passes the same barriers in the same order
 
 
@@ -161,6 +168,30 @@ def primary_first(name: str) -> Iterator[None]:
   yield
   if is_primary():
     barrier(name)
+
+
+def check_shared(folder: str) -> None:
+  """Whether all processes see what process 0 writes into a folder: checkpoints need that, and would fail after hours.
+
+  Raises:
+    ClusterError: on every process, if one of them doesn't see it.
+  """
+  if jax.process_count() == 1:
+    return
+  path = os.path.join(folder, _TOKEN_FILE)
+  token = str(int(multihost_utils.broadcast_one_to_all(np.uint32(secrets.randbits(32)))))
+  if is_primary():
+    storage.write_text(path, token)
+  barrier('shared')
+  deadline = time.monotonic() + _SHARED_SECONDS
+  while not (seen := storage.exists(path) and storage.read_text(path) == token) and time.monotonic() < deadline:
+    time.sleep(1)
+  blind = np.flatnonzero(~multihost_utils.process_allgather(np.bool_(seen)))
+  if blind.size:
+    raise ClusterError(
+      f'the processes {", ".join(map(str, blind))} of {jax.process_count()} do not see what process 0 writes into {folder}: it is not one '
+      'folder for all. Give --workdir and --data_dir where all of them read and write: gs://BUCKET/FOLDER, or a network mount.'
+    )
 
 
 class AgreedStop:

@@ -122,6 +122,7 @@ def run(
 
   train.check_settings(experiment)  # before minutes of building data
   storage.make_folder(workdir)
+  distributed.check_shared(workdir)
   with distributed.primary_first('data'):
     corpus = corpora.open_corpus(experiment.data, data_dir, manual_dir, options=source_options)
     elsewhere = None

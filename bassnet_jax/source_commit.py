@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 
+_ARCHIVED = '$Format:%H$'  # `git archive` puts its commit here (.gitattributes): what it makes has no tree any more
 _CHANGED = '+'
 _CODE = ('bassnet_jax', 'data_pipeline', 'experiments')
 
 
 def current() -> str:
-  """The commit of the source tree, with '+' behind it where its code has been changed since; 'unknown' outside a tree or without git."""
+  """The commit of the source tree, with '+' behind it where its code has been changed since; of an archive its own; else 'unknown'."""
   top = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
   def git(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -19,11 +20,16 @@ def current() -> str:
   try:
     # An installed copy may lie inside a tree of something else.
     if git('ls-files', '--error-unmatch', os.path.abspath(__file__)).returncode:
-      return 'unknown'
+      return archived()
     changed = git('diff', '--quiet', 'HEAD', '--', *_CODE).returncode
     return git('rev-parse', 'HEAD').stdout.strip() + _CHANGED * bool(changed)
   except OSError:
-    return 'unknown'
+    return archived()
+
+
+def archived() -> str:
+  """The commit that an archive was made of; 'unknown' in what is none."""
+  return 'unknown' if '$' in _ARCHIVED else _ARCHIVED
 
 
 def short(commit: str) -> str:

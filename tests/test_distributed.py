@@ -206,19 +206,45 @@ def test_sigterm_to_one_of_two_processes_leaves_one_checkpoint_of_both(noise_dir
 
 @pytest.mark.slow
 def test_two_processes_run_the_command_to_its_report(data_dir, tmp_path):
-  """Process 0 writes it, while the other waits."""
+  """Process 0 writes it, while the other waits; started as `launch/local.sh` starts them."""
   workdir = tmp_path / 'run'
   settings = {
     'data.backend': 'resident', 'data.batch_size': 8, 'data.window': 32, 'train.steps': 4, 'train.log_every': 1,
     'model.pitch_channels': 4, 'model.hidden': 16, 'model.trunk_dilations': '1', 'evaluation.max_songs': 2,
   }  # fmt: skip
   changes = [f'--set={name}={value}' for name, value in settings.items()]
-  command = ['-m', 'bassnet_jax.main', '--experiment=a1_window64', f'--workdir={workdir}', f'--data_dir={data_dir}', *changes]
-  printed = wait(start_all(command, tmp_path, 2, 1), 0)
-  assert 'report:' in printed[0]
-  assert 'report:' not in printed[1] and 'training' not in printed[1]
+  command = ['--experiment=a1_window64', f'--workdir={workdir}', f'--data_dir={data_dir}', *changes]
+  flags = '--xla_backend_optimization_level=0'
+  environment = os.environ | {'PATH': f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}', 'PYTHONPATH': ROOT, 'XLA_FLAGS': flags}
+  launcher = ['bash', os.path.join(ROOT, 'launch', 'local.sh'), '2', *command]
+  done = subprocess.run(launcher, env=environment, capture_output=True, text=True, timeout=900, cwd=tmp_path)
+  printed = done.stdout + done.stderr
+  assert done.returncode == 0, printed[-3000:]
+  assert 'process 0/2: 1 of 2 devices' in printed and 'process 1/2: 1 of 2 devices' in printed
+  assert printed.count('report: ') == 1, 'that of process 0'
   with open(workdir / 'report' / 'metrics.json') as file:
     assert json.load(file)['run']['steps'] == 4
+
+
+@pytest.mark.slow
+def test_a_workdir_that_is_not_one_folder_for_all_is_refused_before_training(tmp_path):
+  """As on hosts with a disk each."""
+  program = """
+import os, sys
+from bassnet_jax import distributed
+distributed.initialize(distributed.cluster(None, None, None, None))
+distributed._SHARED_SECONDS = 2
+folder = os.path.join(sys.argv[1], str(distributed.jax.process_index()))
+os.makedirs(folder)
+distributed.check_shared(sys.argv[1])
+try:
+  distributed.check_shared(folder)
+except distributed.ClusterError as error:
+  print(error, flush=True)
+  sys.exit(2)
+"""
+  for text in wait(start_all(['-c', program, str(tmp_path)], tmp_path, 2, 1), 2):
+    assert 'the processes 1 of 2 do not see what process 0 writes into' in text and 'gs://BUCKET/FOLDER' in text
 
 
 @pytest.mark.parametrize(

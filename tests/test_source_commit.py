@@ -1,6 +1,7 @@
 """A figure's commit: that of the code which made it, with a mark where the code was changed since, and none where there is no tree."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -35,9 +36,9 @@ def tree(tmp_path):
 
 
 def test_the_commit_with_a_mark_where_code_was_changed(tree):
-  assert asked(tree) == 'unknown'
+  assert asked(tree) == source_commit.archived()
   git(tree, 'init', '-q')
-  assert asked(tree) == 'unknown'  # an installed copy inside a tree of something else
+  assert asked(tree) == source_commit.archived()  # an installed copy inside a tree of something else
   (tree / 'RESULTS.md').write_text('before')
   git(tree, 'add', '-A')
   git(tree, 'commit', '-q', '-m', 'first')
@@ -50,7 +51,19 @@ def test_the_commit_with_a_mark_where_code_was_changed(tree):
 
 def test_without_git(monkeypatch):
   monkeypatch.setenv('PATH', '')
-  assert source_commit.current() == 'unknown'
+  assert source_commit.current() == source_commit.archived()
+
+
+def test_an_archive_names_its_commit(tree):
+  (tree / '.gitattributes').write_text('bassnet_jax/source_commit.py export-subst\n')
+  module = tree / 'bassnet_jax' / 'source_commit.py'
+  module.write_text(re.sub(r"_ARCHIVED = '[^']*'", "_ARCHIVED = '$Format:%H$'", module.read_text()))
+  git(tree, 'init', '-q')
+  git(tree, 'add', '-A')
+  git(tree, 'commit', '-q', '-m', 'first')
+  git(tree, 'archive', '--format=zip', '-o', str(tree / 'archive.zip'), 'HEAD')
+  shutil.unpack_archive(tree / 'archive.zip', tree / 'elsewhere')
+  assert asked(tree / 'elsewhere') == git(tree, 'rev-parse', 'HEAD')
 
 
 def test_quoted_it_keeps_its_mark():
