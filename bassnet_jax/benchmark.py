@@ -123,7 +123,7 @@ def measure_torch(
 
     device = benchmark_torch.device_of(jax.default_backend())
     benchmark_torch.use_precision(hardware.products())
-    threads = os.cpu_count() or 1
+    threads = hardware.cores()
 
     def twin(compiled: bool) -> Callable[[], int]:
       step = benchmark_torch.make_step(params, experiment, statistics, batch, compiled, threads, device)

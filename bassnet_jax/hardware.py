@@ -13,8 +13,12 @@ def describe() -> str:
   devices = jax.devices()
   if devices[0].platform != 'cpu':
     return f'{len(devices)} x {devices[0].device_kind}'
-  cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-  return f'{_processor()}, {cores} core{"" if cores == 1 else "s"}'
+  return f'{_processor()}, {cores()} core{"" if cores() == 1 else "s"}'
+
+
+def cores() -> int:
+  """Processor cores that this process may use."""
+  return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def _processor() -> str:
