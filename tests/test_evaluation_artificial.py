@@ -7,7 +7,7 @@ import pytest
 
 from bassnet_jax.decoding import Prediction
 from bassnet_jax.evaluation import artificial, metrics
-from bassnet_jax.evaluation.artificial import EncodedSong, WindowMeans
+from bassnet_jax.evaluation.artificial import WindowMeans
 from bassnet_jax.trained import MixCode
 from data_pipeline import features as ft
 from data_pipeline.sources.artificial import Artificial
@@ -213,19 +213,6 @@ def test_centroids(encoded):
   np.testing.assert_allclose(artificial.centroids(artificial.window_means(encoded, 64), 3), CENTROIDS, atol=0.05)
 
 
-def test_stability_ratio(songs):
-  rng = np.random.default_rng(0)
-  code = MixCode(np.zeros(1), np.zeros(0), FRAMES)
-  make = lambda mu: EncodedSong(songs[0], code, mu)  # noqa: E731
-  constant = [make(np.broadcast_to(rng.normal(size=2), (FRAMES, 2))) for _ in range(20)]
-  assert artificial.stability_ratio(constant) == pytest.approx(0, abs=1e-12)
-  noise = [make(rng.normal(size=(FRAMES, 2))) for _ in range(20)]
-  assert artificial.stability_ratio(noise) == pytest.approx(1, abs=0.01)
-  # Variance 1 in a song and 4 between songs, whatever the scale.
-  both = [make(7 * (2 * place + rng.normal(size=(FRAMES, 2)))) for place in rng.normal(size=(400, 2))]
-  assert artificial.stability_ratio(both) == pytest.approx(1 / 5, abs=0.02)
-
-
 def test_the_threshold_is_chosen_where_the_notes_are_best(songs, encoded):
   class Hesitant(Perfect):
     """True onsets at 0.45, false ones at 0.25 between them."""
@@ -250,36 +237,3 @@ def test_intervals_over_songs_are_as_wide_as_songs_differ():
     assert low < right.mean() < high
     widths.append(high - low)
   assert widths[0] == pytest.approx(widths[1], rel=0.1) and widths[0] == pytest.approx(2 * 1.96 * np.sqrt(0.7 * 0.3 / 60), rel=0.2)
-
-
-def test_stability_interval(songs):
-  rng = np.random.default_rng(0)
-  code = MixCode(np.zeros(1), np.zeros(0), FRAMES)
-  both = [EncodedSong(songs[0], code, 2 * place + rng.normal(size=(200, 2))) for place in rng.normal(size=(100, 2))]
-  low, high = artificial.stability_interval(both)
-  assert low < artificial.stability_ratio(both) < high and high - low < 0.1
-
-
-@pytest.mark.parametrize('songs', [2, 3])
-def test_a_few_songs_are_told_apart_in_fewer_folds(songs):
-  rng = np.random.default_rng(0)
-  song = np.repeat(np.arange(songs), 16)
-  found = artificial.separability(
-    artificial.WindowMeans(rng.normal(size=(len(song), 2)), rng.normal(size=(len(song), 384)), song % 2, song), patterns=2
-  )
-  assert all(0 <= found[name] <= 1 for name in ('svm', 'knn', 'mix_only'))
-
-
-@pytest.mark.parametrize(('songs', 'windows', 'patterns'), [(4, 16, 8), (5, 2, 8), (3, 1, 2), (2, 1, 2)])
-def test_fewer_songs_than_patterns_and_a_window_a_song_still_give_figures(songs, windows, patterns):
-  rng = np.random.default_rng(0)
-  song = np.repeat(np.arange(songs), windows)
-  table = artificial.WindowMeans(rng.normal(size=(len(song), 2)), rng.normal(size=(len(song), 384)), song % patterns, song)
-  found = artificial.separability(table, patterns)
-  assert np.isfinite(np.concatenate([np.atleast_1d(value) for value in found.values()])).all()
-
-
-def test_one_song_cannot_be_told_apart():
-  windows = artificial.WindowMeans(np.zeros((16, 2)), np.zeros((16, 384)), np.zeros(16, int), np.zeros(16, int))
-  with pytest.raises(ValueError, match='expected 2 test songs'):
-    artificial.separability(windows, patterns=2)

@@ -144,15 +144,6 @@ def test_candidates_hold_grid_mean_and_centres():
   assert music.z_candidates(np.empty((0, 2))).shape == (81, 2)
 
 
-def test_a_dimension_that_is_not_used_carries_nothing():
-  frames = np.arange(100)
-  mu = np.stack([np.zeros(100), np.where(frames % 2, 2.0, -2.0)], axis=1)
-  sigma = np.stack([np.ones(100), np.full(100, 0.5)], axis=1)
-  found = music.latent_use([(mu[:50], sigma[:50]), (mu[50:], sigma[50:])])
-  assert found['kl'][0] == 0 and found['mu_std'] == [0.0, 2.0]
-  assert found['kl'][1] == pytest.approx(0.5 * (4 + 0.25 - 1) + np.log(2))
-
-
 def test_the_one_z_for_all_songs_plays_in_the_register_of_a_bass(monkeypatch):
   """Right of the middle every note is right but an octave too high; left of it one of sixteen is missing."""
 

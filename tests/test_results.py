@@ -272,6 +272,39 @@ def test_the_ladder_has_a_line_a_rung_and_a_column_a_model(tmp_path):
   assert [len(row_of(section, f'`{rung}`')) for rung in ('silence', 'control_shifted', 'z_fixed', 'truth')] == [1, 2, 3, 0]
 
 
+def test_the_constraint_on_music_has_a_table_of_rows_trained_alike(tmp_path):
+  root = tmp_path / 'results'
+  for name, fixed, seen in (('pr_window64', 0.4, 0.45), ('pr_window64_nostability', 0.2, 0.8), ('pr_window64_nogate', 0.3, 0.3)):
+    folder = root / name / '0'
+    folder.mkdir(parents=True)
+    music = {'z_fixed': {'note_pc_f1': fixed}, 'z_zero': {'note_pc_f1': 0.1}, 'z_posterior': {'note_pc_f1': seen}}
+    maps = {
+      'diatonic': [[1, 1], [1, 1]],
+      'diatonic_mismatched': [[0, 0], [0, 0]],
+      'onset_density': [[0, 1], [2, 5]],
+      'register': [[30, 31], [32, None]],
+    }
+    plane = {'axis': [-3, 3], 'maps': maps, 'truth': {}}
+    metrics = {'music': music, 'plane': plane, 'latent': {'stability_ratio': 0.3}, 'run': {'experiment': name, 'seed': 0, 'steps': 10}}
+    (folder / 'metrics.json').write_text(json.dumps(metrics))
+  section = page(root).split('### On music')[1].split('## (c)')[0]
+  default, without = row_of(section, 'pr_window64') + row_of(section, 'pr_window64_nostability')
+  assert default[1:] == [
+    'exchange and smoothness (the default on music)',
+    '1',
+    '0.300',
+    '0.400',
+    '0.100',
+    '0.450',
+    '0.050',
+    '0.00 to 5.00',
+    '30.00 to 32.00',
+  ]
+  assert without[1] == 'none' and without[7] == '0.600' and 'nogate' not in section
+  shutil.rmtree(root / 'pr_window64_nostability')
+  assert '### On music' not in page(root)
+
+
 def test_the_fragments_stand_with_what_failed(tmp_path):
   folder = tmp_path / 'docs' / 'examples'
   (folder / 'piece').mkdir(parents=True)

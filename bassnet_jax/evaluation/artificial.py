@@ -142,26 +142,6 @@ def separability(windows: WindowMeans, patterns: int, seed: int = 0) -> dict[str
   return score('svm', windows.mu, svm) | score('knn', windows.mu, knn) | score('mix_only', windows.mix, mix) | {'chance': 1 / patterns}
 
 
-def stability_ratio(songs: Sequence[EncodedSong]) -> float:
-  """Variance of mu within songs over its total variance: 0 is constant in a song, 1 is as varied in a song as anywhere."""
-  everything = np.concatenate([song.mu for song in songs])
-  within = np.mean([np.square(song.mu - song.mu.mean(axis=0)).sum(axis=1).mean() for song in songs])
-  return float(within / np.square(everything - everything.mean(axis=0)).sum(axis=1).mean())
-
-
-def stability_interval(songs: Sequence[EncodedSong], resamples: int = 2000, seed: int = 0) -> list[float]:
-  """95 % interval of `stability_ratio` by the bootstrap over songs."""
-  within = np.array([np.square(song.mu - song.mu.mean(axis=0)).sum(axis=1).mean() for song in songs])
-  frames = np.array([len(song.mu) for song in songs], dtype=np.float64)
-  sums = np.stack([song.mu.sum(axis=0) for song in songs])
-  squares = np.array([np.square(song.mu).sum() for song in songs])
-  drawn = np.random.default_rng(seed).integers(0, len(songs), (resamples, len(songs)))
-  count = frames[drawn].sum(axis=1)
-  total = squares[drawn].sum(axis=1) / count - np.square(sums[drawn].sum(axis=1) / count[:, None]).sum(axis=1)
-  ratios = within[drawn].mean(axis=1) / np.maximum(total, 1e-12)
-  return [float(value) for value in np.quantile(ratios, [0.025, 0.975])]
-
-
 def play(model: TrainedModel, code: MixCode, z: np.ndarray, threshold: float) -> Notes:
   """The notes at a latent position, or along a path [frames, 2]."""
   return notes_of(model.decode(code, z), threshold)

@@ -266,17 +266,3 @@ def z_candidates(posterior_means: np.ndarray, seed: int = 0) -> np.ndarray:
     centres = KMeans(clusters, n_init=10, random_state=seed).fit(posterior_means).cluster_centers_
     parts += [posterior_means.mean(axis=0, keepdims=True), centres]
   return np.concatenate(parts)
-
-
-def latent_use(posteriors: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, list[float]]:
-  """How much each dimension of z is used.
-
-  Args:
-    posteriors: a song each, mean and standard deviation [frames, 2] of q(z | mix, bass).
-
-  Returns:
-    `kl`: KL(q || N(0, I)) of each dimension, nats, mean over frames; `mu_std`: standard deviation of mu over all frames.
-  """
-  mu, sigma = (np.concatenate(values).astype(np.float64) for values in zip(*posteriors, strict=True))
-  kl = 0.5 * (mu**2 + sigma**2 - 1) - np.log(sigma)
-  return {'kl': kl.mean(axis=0).tolist(), 'mu_std': mu.std(axis=0).tolist()}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bassnet_jax.config import Experiment
-from bassnet_jax.evaluation import adherence, maps, music, plane_section, plots, pop_rock, retrieval
+from bassnet_jax.evaluation import adherence, maps, music, plane_section, plots, pop_rock, retrieval, trajectories
 from bassnet_jax.evaluation.evaluated import Evaluated
 from bassnet_jax.evaluation.music import Piece
 from bassnet_jax.evaluation.page import Page
@@ -90,7 +90,11 @@ def evaluate(model: TrainedModel, experiment: Experiment, corpus: Corpus, where:
   _rolls(pieces, lines['z_fixed'], folder, page)
   plots.latent_density(points, os.path.join(folder, 'latent.png'))
   page.picture('latent.png', 'Where training songs lie in the plane.')
-  latent = music.latent_use(posteriors)
+  positions = [mu for mu, _ in posteriors]
+  latent = trajectories.latent_use(posteriors) | {
+    'stability_ratio': trajectories.stability_ratio(positions),
+    'stability_ratio_ci95': trajectories.stability_interval(positions),
+  }
   page.text(f'Nats that each dimension carries: {latent["kl"][0]:.2f} and {latent["kl"][1]:.2f}; near zero, it is not used.')
   figures = {
     'music': found['music'],

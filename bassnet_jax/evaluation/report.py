@@ -11,7 +11,7 @@ import numpy as np
 
 from bassnet_jax import latent_density, scalar_log, trained
 from bassnet_jax.config import Experiment
-from bassnet_jax.evaluation import artificial, music_report, planes, plots
+from bassnet_jax.evaluation import artificial, music_report, planes, plots, trajectories
 from bassnet_jax.evaluation.evaluated import Evaluated
 from bassnet_jax.evaluation.page import Page, write_json
 from bassnet_jax.evaluation.tables import load_songs, training_songs, with_interval
@@ -127,10 +127,10 @@ def _artificial(
   for split, prefix in (('test', ''), ('test_timbre', 'test_timbre.')):
     songs = artificial.encode(model, load_songs(where.paths(split, limit)), f'encoding {split} songs')
     means = artificial.window_means(songs, window)
-    blind = np.zeros_like(positions)
+    blind, mu = np.zeros_like(positions), [song.mu for song in songs]
     found = {
       'latent': artificial.separability(means, patterns)
-      | {'stability_ratio': artificial.stability_ratio(songs), 'stability_ratio_ci95': artificial.stability_interval(songs)},
+      | {'stability_ratio': trajectories.stability_ratio(mu), 'stability_ratio_ci95': trajectories.stability_interval(mu)},
       'control': artificial.control(model, songs, positions, threshold, f'control on {split}')
       | artificial.switching(artificial.switch_times(model, songs, positions, threshold)),
       'control_blind': artificial.control(model, songs, blind, threshold, f'blind control on {split}')

@@ -29,7 +29,8 @@ def _map(metrics: dict[str, Any], name: str) -> np.ndarray:
   return np.array(results.lookup(metrics, 'plane.maps')[name], dtype=np.float64)  # null becomes NaN
 
 
-def _extreme(name: str, take) -> results.Figure:
+def extreme(name: str, take) -> results.Figure:
+  """The lowest or highest value of a map of the plane (`take`: `np.nanmin`, `np.nanmax`)."""
   return lambda metrics: float(take(_map(metrics, name)))
 
 
@@ -62,13 +63,14 @@ def diatonic(page: Document, rows: Sequence[Row]) -> None:
     tests = [(result.metrics.get('plane', {}).get('permutation') or {}).get('p') for result in row.results]
     known = [p for p in tests if p is not None]
     call = 'no test' if not known else 'one seed' if len(known) < 2 else 'supported (p < 0.01)' if max(known) < 0.01 else 'not decided'
-    lowest, highest = results.estimate(row, _extreme('diatonic', np.nanmin)), results.estimate(row, _extreme('diatonic', np.nanmax))
-    truth, mismatched = results.estimate(row, 'plane.truth.diatonic'), results.estimate(row, _extreme('diatonic_mismatched', np.nanmax))
+    lowest, highest = results.estimate(row, extreme('diatonic', np.nanmin)), results.estimate(row, extreme('diatonic', np.nanmax))
+    truth, mismatched = results.estimate(row, 'plane.truth.diatonic'), results.estimate(row, extreme('diatonic_mismatched', np.nanmax))
     p = f'{max(known):.4f}' if known else ''
     lines.append((row.experiment, *condition_cells(row.conditions), seeds_cell(row), lowest, highest, mismatched, truth, p, call))
   header = ('experiment', 'steps', 'preset', 'seeds', 'least diatonic position', 'most', 'most, other mixes', 'true bass', 'p', '')
   page.table(header, lines)
-  for row in mapped:
+  drawn = [row for row in mapped if row.family[2] == results.DEFAULT_VARIANT]
+  for row in drawn:
     runs = []
     for result in row.results[:3]:
       if 'maps' in result.metrics.get('plane', {}):
@@ -76,7 +78,7 @@ def diatonic(page: Document, rows: Sequence[Row]) -> None:
         runs.append((f'{row.experiment}, seed {result.seed}', np.asarray(result.metrics['plane']['axis']), values))
     caption = f'{row.experiment}, {row.conditions}: what is played all over the plane, held-out mixes'
     results_plots.maps(runs, page.picture(f'maps_{file_stem(row.experiment, row.conditions)}.png', caption))
-  for row in mapped:
+  for row in drawn:
     _histograms(page, row)
 
 
@@ -194,7 +196,7 @@ def positions(page: Document, rows: Sequence[Row]) -> None:
   for row in mapped:
     cells: list[Any] = []
     for name in ('diatonic', 'onset_density', 'register'):
-      low, high = results.estimate(row, _extreme(name, np.nanmin)), results.estimate(row, _extreme(name, np.nanmax))
+      low, high = results.estimate(row, extreme(name, np.nanmin)), results.estimate(row, extreme(name, np.nanmax))
       span = '' if low.mean is None or high.mean is None else f'{low.mean:.2f} to {high.mean:.2f}'
       cells += [results.estimate(row, _ring(name, True)), results.estimate(row, _ring(name, False)), span]
     lines.append((row.experiment, *condition_cells(row.conditions), seeds_cell(row), *cells))

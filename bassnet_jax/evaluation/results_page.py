@@ -41,6 +41,7 @@ def write(root: str, described: Mapping[str, str]) -> str:
   _introduction(page, beside, rows)
   results_artificial.separation(page, rows)
   results_artificial.stability(page, rows)
+  results_music.stability(page, rows)
   results_maps.diatonic(page, rows)
   results_maps.positions(page, rows)
   results_music.examples(page, beside)
