@@ -85,8 +85,9 @@ def test_songs_differ(name, scores):
 
 
 @every_set
-def test_the_mix_is_bit_identical_under_every_pattern(name, monkeypatch):
-  key = SOURCES[name].songs()[3]
+@pytest.mark.parametrize('split', ['train', 'test_timbre'])
+def test_the_mix_is_bit_identical_under_every_pattern(name, split, monkeypatch):
+  key = [key for key in SOURCES[name].songs() if key.split == split][3]
   made = []
   for pattern in range(PATTERNS[name]):
     monkeypatch.setattr(Artificial, 'pattern', lambda self, key, pattern=pattern: pattern)

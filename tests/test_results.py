@@ -1,5 +1,6 @@
 """RESULTS.md: what may share a row, intervals, and a page from whatever exists."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -81,6 +82,8 @@ def test_means_over_seeds_and_the_interval_within_a_single_run(tmp_path):
   assert str(results.estimate(one, 'latent.svm')) == '0.800'
   assert str(results.estimate(one, 'test_timbre.control.pattern')) == '0.750'
   assert str(results.estimate(three, 'control.switch_seconds')) == '0.250 [0.250, 0.250]; never in 1 of 3'
+  alone = results.Row('a', three.conditions, (dataclasses.replace(three.results[0], metrics={'x': 1.0, 'x_ci95': [0.5, None]}),))
+  assert str(results.estimate(alone, 'x')) == '1.000 [0.500, never] within run', 'some songs never switch'
   assert str(results.estimate(three, 'music.z_fixed.note_pc_f1')) == ''
 
 

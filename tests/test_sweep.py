@@ -2,12 +2,14 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
-from bassnet_jax import side_by_side, sweep
+from bassnet_jax import checkpoints, scalar_log, side_by_side, sweep
 from bassnet_jax.evaluation import results
 from bassnet_jax.evaluation.planes import FILE as PLANE_FILE
 
@@ -195,6 +197,34 @@ def test_from_nothing_to_the_page(data_dir, tmp_path):
   broken = call('--seeds=3', '--set', 'data.batch_size=12')
   assert broken.returncode == 1 and '1 runs failed: a1_window64 seed 2' in broken.stderr
   assert '## Runs that failed' in (tmp_path / 'RESULTS.md').read_text()
+
+
+@pytest.mark.slow
+def test_stopped_in_the_middle_of_a_run_it_goes_on_from_there(data_dir, tmp_path):
+  """Real processes: SIGTERM to the sweep while a run trains; the same command takes it up at the step where it was saved."""
+  settings = [word for setting in (*SMALL, 'train.steps=400', 'train.log_every=5') for word in ('--set', setting)]
+  places = [f'--data_dir={data_dir}', f'--workdir={tmp_path / "runs"}', f'--results={tmp_path / "results"}']
+  command = [sys.executable, '-m', 'bassnet_jax.sweep', *places, '--experiments=a1_window64', '--seeds=1', *settings]
+  workdir = tmp_path / 'runs' / 'a1_window64' / '0'
+  log = str(workdir / 'metrics.jsonl')
+  running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+  try:
+    deadline = time.monotonic() + 300
+    while max((row['step'] for row in scalar_log.read_rows(log)), default=0) < 20:
+      assert running.poll() is None and time.monotonic() < deadline
+      time.sleep(0.05)
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(120) == 143
+  finally:
+    running.kill()
+  step = checkpoints.load_params(str(workdir))[2]
+  assert 20 <= step < 400 and not os.path.exists(tmp_path / 'results' / 'a1_window64' / '0' / 'metrics.json')
+  again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
+  assert again.returncode == 0 and f'going on from step {step} of 400' in again.stdout + again.stderr
+  (made,) = results.read(str(tmp_path / 'results'))[0]
+  assert made.run('steps') == 400
+  rows = [row['step'] for row in scalar_log.read_rows(log)]
+  assert rows == list(range(5, 401, 5)), 'every report once'
 
 
 def test_a_page_of_no_results_is_a_mistake(tmp_path):

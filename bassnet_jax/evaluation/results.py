@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -124,7 +125,7 @@ class Estimate:
 
   Attributes:
     mean: None where a run has no such value (`missing` counts those).
-    interval: 95 %, or None.
+    interval: 95 %, or None; an end that is null in a run ('never') is infinite.
     within_run: the interval is over songs inside the only run, and says nothing of other seeds.
     seeds: how many runs have the figure.
     missing: how many of the row's runs have it as null ('never').
@@ -141,7 +142,8 @@ class Estimate:
       return f'never ({self.missing} of {self.seeds + self.missing})' if self.missing else ''
     text = f'{self.mean:.3f}'
     if self.interval is not None:
-      text += f' [{self.interval[0]:.3f}, {self.interval[1]:.3f}]' + (' within run' if self.within_run else '')
+      low, high = ('never' if math.isinf(end) else f'{end:.3f}' for end in self.interval)
+      text += f' [{low}, {high}]' + (' within run' if self.within_run else '')
     return text + (f'; never in {self.missing} of {self.seeds + self.missing}' if self.missing else '')
 
 
@@ -288,7 +290,7 @@ def _within_run(row: Row, name: str) -> tuple[float, float] | None:
     try:
       if lookup(result.metrics, name) is not None:
         low, high = lookup(result.metrics, f'{name}_ci95')
-        return float(low), float(high)
+        return tuple(math.inf if end is None else float(end) for end in (low, high))
     except KeyError:
       continue
     except (TypeError, ValueError, OverflowError) as error:
