@@ -21,7 +21,7 @@ def current() -> str:
     # An installed copy may lie inside a tree of something else.
     if git('ls-files', '--error-unmatch', os.path.abspath(__file__)).returncode:
       return archived()
-    changed = git('diff', '--quiet', 'HEAD', '--', *_CODE).returncode
+    changed = git('--no-optional-locks', 'status', '--porcelain', '--', *_CODE).stdout
     return git('rev-parse', 'HEAD').stdout.strip() + _CHANGED * bool(changed)
   except OSError:
     return archived()

@@ -290,7 +290,7 @@ def train(
       state, begun = checkpoints.restore(latest, shapes, None if moved else feed.iterator), latest
       distributed.say(f'going on from step {latest} of {steps}')
     stop = distributed.AgreedStop(asked, mesh)
-    held_out = validation.make(experiment, corpus, NamedSharding(mesh, PartitionSpec('data')))
+    held_out = validation.make(experiment, corpus, NamedSharding(mesh, PartitionSpec('data')), steps)
     _loop(experiment, feed, held_out, state, begun, steps, checkpoints, description, workdir, stop)
   return steps
 
@@ -345,8 +345,8 @@ def _loop(experiment, feed, held_out, state, begun, steps, checkpoints, descript
           'data_wait': (feed.wait - marked_wait) / max(elapsed, 1e-9),
         }
         marked_at, marked_step, marked_wait = time.monotonic(), step, feed.wait
-        due = held_out is not None and previous // cfg.validate_every != step // cfg.validate_every
-        pending = Report(step, terms, speed, held_out(state.params) if due else None)
+        measured = held_out(state.params) if held_out is not None and validation.due(step, cfg) else None
+        pending = Report(step, terms, speed, measured)
         if row and not note:
           progress.message(f'about {clock((steps - step) * batch_size / speed["windows_per_second"])} of training at this rate')
         if row:

@@ -102,8 +102,8 @@ class Stepper:
   def stack(self, states: Sequence[TrainState]) -> TrainState:
     return jax.jit(lambda *parts: jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts), out_shardings=self.by_seed)(*states)
 
-  def pick(self, state: TrainState, index: int) -> TrainState:
-    """The state of one seed, as a single run has it."""
+  def pick(self, state: Any, index: int) -> Any:
+    """The state of one seed, or its parameters, as a single run has them."""
     return self._pick(state, index)
 
   def __call__(self, state: TrainState, count: int) -> tuple[TrainState, Any]:
@@ -169,7 +169,7 @@ def train_seeds(
         state = stepper.stack([checkpoints[seed].restore(begun, stepper.abstract(), None) for seed in seeds])
       else:
         state = stepper.begin()
-      held_out = held_out or validation.make(experiment, corpus, stepper.replicated)
+      held_out = held_out or validation.make(experiment, corpus, stepper.replicated, steps)
       group = _Group(experiment, corpus, held_out, seeds, steps, {seed: workdirs[seed] for seed in seeds}, checkpoints)
       failed |= group.run(stepper, state, begun, stop)
   return failed
@@ -252,8 +252,10 @@ class _Group:
           elapsed = time.monotonic() - marked_at
           speed = {'windows_per_second': (step - marked_step) * batch_size / max(elapsed, 1e-9), 'data_wait': 0.0}
           marked_at, marked_step = time.monotonic(), step
-          due = self._held_out is not None and previous // cfg.validate_every != step // cfg.validate_every
-          measured = [self._held_out(stepper.pick(state, i).params) for i in range(len(self._seeds))] if due else None
+          measured = {}
+          if self._held_out is not None and validation.due(step, cfg):
+            sound = [(i, seed) for i, seed in enumerate(self._seeds) if seed not in self._failed]
+            measured = {seed: self._held_out(stepper.pick(state.params, i)) for i, seed in sound}
           pending = (step, terms, speed, measured)
           settled = settled or (step, time.monotonic(), time.process_time())
           if losses:
@@ -277,9 +279,9 @@ class _Group:
       return []
     step, terms, speed, measured = pending
     rows = self._values(terms)
-    for i, (seed, row) in enumerate(rows.items()):
+    for seed, row in rows.items():
       if seed not in self._failed:
-        logs[seed].write(step, row | speed | (validation.figures(measured[i]) if measured else {}))
+        logs[seed].write(step, row | speed | (validation.figures(measured[seed]) if seed in measured else {}))
     self._check(step, terms, None)
     return [row['total'] for row in rows.values()]
 

@@ -1,12 +1,12 @@
 """The loss on songs that are held out, while training goes on: every time the same windows, in a fixed number of masked batches.
 
-Which windows these are is a function of the songs' lengths alone. Every process reads those of its own rows, and all take part in every
-batch, so that the figures are the same on any number of devices and processes.
+Which windows these are, and how many batches, is a function of the settings and the songs' lengths alone. Every process reads the windows
+of its own rows, and all take part in every batch, so that the figures are the same on any number of devices and processes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -16,7 +16,7 @@ from bassnet_jax import config as configs
 from bassnet_jax import losses
 from bassnet_jax import model as networks
 from bassnet_jax.batch import Batch
-from bassnet_jax.config import DataConfig, Experiment
+from bassnet_jax.config import DataConfig, Experiment, TrainConfig
 from bassnet_jax.inputs import resident
 from bassnet_jax.inputs.corpus import Corpus
 from data_pipeline import features as ft
@@ -26,12 +26,15 @@ _NO_AUGMENTATION = {'transposition': 0, 'gain_db': 0.0, 'equaliser_db': 0.0}
 _SEED = 0
 """Of the noise and the rolling of z: the same every time, so that two figures differ by the parameters alone."""
 
-Measured = list[tuple[losses.Terms, jax.Array]]
-"""Of every batch: its terms, and how many frames they are of; on the devices, perhaps still being computed."""
+_LABELLED = ('pitch', 'pitch_accuracy')
+"""Terms that are means over the frames whose pitch is known; the others are over all."""
+
+Measured = list[tuple[losses.Terms, tuple[jax.Array, jax.Array]]]
+"""Of every batch: its terms, and how many frames it has, and of known pitch; on the devices, perhaps still being computed."""
 
 
 def places(frames: Sequence[int], config: DataConfig, most: int) -> tuple[np.ndarray, np.ndarray]:
-  """Where the windows of validation begin: groups spread over all songs, and over each song.
+  """Where the windows of validation begin: groups spread evenly over the songs, and over each song.
 
   Args:
     frames: of every song.
@@ -39,7 +42,7 @@ def places(frames: Sequence[int], config: DataConfig, most: int) -> tuple[np.nda
 
   Returns:
     song [groups], and first frame [groups, group_size], even as in training. Where songs have less room than `most` groups fill, there
-    are fewer.
+    are fewer; of more songs than that, every so many-th has one.
   """
   fitting = np.maximum(np.asarray(frames) // (config.window * config.group_size), 1)
   counts, left = np.zeros(len(frames), int), most
@@ -61,7 +64,7 @@ class Validation:
   """The batches of a run.
 
   Attributes:
-    groups: that are measured; the rest of the last batch, and batches for which there are no windows, are masked.
+    groups: that are measured; the rest of the last batch is masked.
   """
 
   def __init__(self, experiment: Experiment, corpus: Corpus, sharding: jax.sharding.NamedSharding):
@@ -69,19 +72,18 @@ class Validation:
     data, self._context = experiment.data, networks.context_frames(experiment.model)
     per_batch = data.batch_size // data.group_size
     song, start = places(corpus.song_frames(SPLIT), data, per_batch * experiment.train.validation_batches)
-    self.groups = len(song)
+    self.groups, self._sharding = len(song), sharding
     per_process = per_batch // jax.process_count()
     paths = corpus.paths(SPLIT)
-    self._batches = []
-    for begin in range(0, per_batch * experiment.train.validation_batches, per_batch):
+    self._local = []  # on the host: the devices are for training
+    for begin in range(0, len(song), per_batch):
       own = slice(begin + jax.process_index() * per_process, begin + (jax.process_index() + 1) * per_process)
-      local = self._read(paths, song[own], start[own], per_process, data)
-      self._batches.append(Batch(**{name: jax.make_array_from_process_local_data(sharding, values) for name, values in local.items()}))
+      self._local.append(self._read(paths, song[own], start[own], per_process, data))
     clean = configs.replace(experiment, data=_NO_AUGMENTATION)
 
-    def measure(params: Any, batch: Batch) -> tuple[losses.Terms, jax.Array]:
+    def measure(params: Any, batch: Batch) -> tuple[losses.Terms, tuple[jax.Array, jax.Array]]:
       _, terms = losses.loss(params, batch, jax.random.key(_SEED), clean, corpus.statistics)
-      return terms, batch.valid.sum()
+      return terms, (batch.valid.sum(), (batch.valid & (batch.pitch != ft.UNLABELLED)).sum())
 
     replicated = jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
     self._measure = jax.jit(measure, out_shardings=replicated)
@@ -104,9 +106,14 @@ class Validation:
       arrays[name] = np.stack([*cut[name], *masked])
     return arrays | {'valid': valid}
 
+  def batches(self) -> Iterator[Batch]:
+    """The batches of all processes, on their way to the devices."""
+    for local in self._local:
+      yield Batch(**{name: jax.make_array_from_process_local_data(self._sharding, values) for name, values in local.items()})
+
   def __call__(self, params: Any) -> Measured:
     """Begins to measure; nothing is waited for."""
-    return [self._measure(params, batch) for batch in self._batches]
+    return [self._measure(params, batch) for batch in self.batches()]
 
 
 def _window(values: np.ndarray, start: int, context: int, window: int, name: str) -> np.ndarray:
@@ -118,15 +125,24 @@ def _window(values: np.ndarray, start: int, context: int, window: int, name: str
 
 
 def figures(measured: Measured) -> dict[str, float]:
-  """'validation/<term>' -> its mean over all frames; waits until the devices have it."""
-  terms, frames = zip(*jax.device_get(measured), strict=True)
-  weight = np.asarray(frames, np.float64)
-  weight /= max(weight.sum(), 1)
-  return {f'{SPLIT}/{name}': float(weight @ [getattr(term, name) for term in terms]) for name in losses.Terms.__dataclass_fields__}
+  """'validation/<term>' -> its mean over the batches, weighted by their frames; waits until the devices have it."""
+  terms, counts = zip(*jax.device_get(measured), strict=True)
+  every, labelled = np.asarray(counts, np.float64).T
+  found = {}
+  for name in losses.Terms.__dataclass_fields__:
+    weight = labelled if name in _LABELLED else every
+    found[f'{SPLIT}/{name}'] = float(weight @ [getattr(term, name) for term in terms] / max(weight.sum(), 1))
+  return found
 
 
-def make(experiment: Experiment, corpus: Corpus, sharding: jax.sharding.NamedSharding) -> Validation | None:
-  """The validation that an experiment asks for; None where it asks for none, or has no songs for it."""
-  if not (experiment.train.validate_every and corpus.paths(SPLIT)):
+def due(step: int, config: TrainConfig) -> bool:
+  """Whether the report of a step also says how held-out songs fare: the first after each multiple of `validate_every`."""
+  reported = step - step % config.log_every
+  return (reported - config.log_every) // config.validate_every != reported // config.validate_every
+
+
+def make(experiment: Experiment, corpus: Corpus, sharding: jax.sharding.NamedSharding, steps: int) -> Validation | None:
+  """The validation that an experiment asks for; None where it asks for none in so many steps, or has no songs for it."""
+  if not 0 < experiment.train.validate_every <= steps or not corpus.paths(SPLIT):
     return None
   return Validation(experiment, corpus, sharding)

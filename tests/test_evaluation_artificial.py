@@ -237,3 +237,28 @@ def test_intervals_over_songs_are_as_wide_as_songs_differ():
     assert low < right.mean() < high
     widths.append(high - low)
   assert widths[0] == pytest.approx(widths[1], rel=0.1) and widths[0] == pytest.approx(2 * 1.96 * np.sqrt(0.7 * 0.3 / 60), rel=0.2)
+
+
+@pytest.mark.parametrize('songs', [2, 3])
+def test_a_few_songs_are_told_apart_in_fewer_folds(songs):
+  rng = np.random.default_rng(0)
+  song = np.repeat(np.arange(songs), 16)
+  found = artificial.separability(
+    artificial.WindowMeans(rng.normal(size=(len(song), 2)), rng.normal(size=(len(song), 384)), song % 2, song), patterns=2
+  )
+  assert all(0 <= found[name] <= 1 for name in ('svm', 'knn', 'mix_only'))
+
+
+@pytest.mark.parametrize(('songs', 'windows', 'patterns'), [(4, 16, 8), (5, 2, 8), (3, 1, 2), (2, 1, 2)])
+def test_fewer_songs_than_patterns_and_a_window_a_song_still_give_figures(songs, windows, patterns):
+  rng = np.random.default_rng(0)
+  song = np.repeat(np.arange(songs), windows)
+  table = artificial.WindowMeans(rng.normal(size=(len(song), 2)), rng.normal(size=(len(song), 384)), song % patterns, song)
+  found = artificial.separability(table, patterns)
+  assert np.isfinite(np.concatenate([np.atleast_1d(value) for value in found.values()])).all()
+
+
+def test_one_song_cannot_be_told_apart():
+  windows = artificial.WindowMeans(np.zeros((16, 2)), np.zeros((16, 384)), np.zeros(16, int), np.zeros(16, int))
+  with pytest.raises(ValueError, match='expected 2 test songs'):
+    artificial.separability(windows, patterns=2)

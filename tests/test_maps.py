@@ -226,8 +226,11 @@ def test_figures_are_json_and_pictures_are_drawn(measured, tmp_path):
     map_tests.permutation_test(measured, permutations=99), locations, map_tests.ring_differences(measured)
   )
   assert metrics_check.fault({'plane': found}) is None
-  for broken in ({'by_degree': [[1]]}, {'truth': {}}, {'by_interval': [[['x'] * 12] * 3] * 3}):
+  for broken in ({'by_degree': [[1]]}, {'truth': {}}, {'by_interval': [[['x'] * 12] * 3] * 3}, {'by_interval': None}):
     assert 'twelve numbers' in metrics_check.fault({'plane': found | broken})
+  for diatonic in ({}, {'diatonic': [[None] * 3] * 3}):
+    without = {name: values for name, values in found['maps'].items() if name != 'diatonic'} | diatonic
+    assert 'diatonic has no number' in metrics_check.fault({'plane': found | {'maps': without}})
   assert json.loads(json.dumps(found)) == found
   assert np.shape(found['maps']['diatonic']) == (3, 3) and np.shape(found['by_degree']) == (3, 3, 12)
   low, high = found['truth']['register_ci95']

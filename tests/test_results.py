@@ -329,8 +329,8 @@ def test_rows_that_nobody_trained_yet_are_named(tmp_path):
   root = tmp_path / 'results'
   for variant in ('', '_nostability'):
     add(root, f'a1_window64{variant}', 0)
-  (line,) = (line for line in page(root).splitlines() if line.startswith('No run yet: '))
-  assert line.startswith('No run yet: a1 exchange, nosearch, ') and 'nostability' not in line and 'nogate' in line
+  (line,) = (line for line in page(root).splitlines() if line.startswith('Not trained alike yet: '))
+  assert line.startswith('Not trained alike yet: a1 exchange, nosearch, ') and 'nostability' not in line and 'nogate' in line
 
 
 def test_an_empty_folder_says_so_under_every_claim(tmp_path):

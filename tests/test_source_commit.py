@@ -45,8 +45,11 @@ def test_the_commit_with_a_mark_where_code_was_changed(tree):
   (tree / 'RESULTS.md').write_text('results are written while experiments run')
   commit = git(tree, 'rev-parse', 'HEAD')
   assert asked(tree) == commit and len(commit) == 40
-  (tree / 'bassnet_jax' / '__init__.py').write_text('changed = True\n')
-  assert asked(tree) == f'{commit}+'
+  for name in ('__init__.py', 'new.py'):
+    (tree / 'bassnet_jax' / name).write_text('changed = True\n')
+    assert asked(tree) == f'{commit}+'
+    git(tree, 'stash', '-q', '--include-untracked')
+    assert asked(tree) == commit
 
 
 def test_without_git(monkeypatch):

@@ -1,4 +1,7 @@
-"""What keeps the loop over steps fast: compiled once and kept, buffers given away, nothing fetched from the devices or sent to them."""
+"""What keeps the loop over steps fast: compiled once and kept, buffers given away, nothing sent to the devices but the batch.
+
+That nothing is fetched from them can't be seen on a CPU, whose memory is the host's.
+"""
 
 import os
 import subprocess
@@ -12,7 +15,7 @@ from bassnet_jax import latent_search, train
 
 
 @pytest.mark.parametrize('backend', ['resident', 'tfdata'])
-def test_a_step_gives_its_buffers_away_and_moves_nothing_between_host_and_devices(corpus, backend):
+def test_a_step_gives_its_buffers_away_and_sends_nothing_to_the_devices(corpus, backend):
   experiment = tiny.experiment(data={'backend': backend})
   mesh, optimizer, seed_key = train.make_mesh(), train.make_optimizer(experiment, 8), jax.random.key(1)
 

@@ -19,6 +19,22 @@ def test_stability_ratio():
   assert trajectories.stability_ratio(both) == pytest.approx(1 / 5, abs=0.02)
 
 
+def test_stability_ratio_of_songs_of_different_lengths():
+  rng = np.random.default_rng(1)
+  songs = [place + rng.normal(size=(frames, 2)) for frames, place in zip((400, 3000, 20_000, 60), (0.0, 5.0, -2.0, 30.0), strict=True)]
+  everything = np.concatenate(songs)
+  around = np.concatenate([mu - mu.mean(axis=0) for mu in songs])
+  assert trajectories.stability_ratio(songs) == pytest.approx(around.var(axis=0).sum() / everything.var(axis=0).sum(), rel=1e-9)
+
+
+def test_stability_ratio_of_a_small_variance_far_from_zero():
+  """In float32, as the network gives it."""
+  mu = [np.full((500, 2), 1, np.float32) + np.where(np.arange(500) % 2, 1e-4, -1e-4).astype(np.float32)[:, None] for _ in range(10)]
+  assert trajectories.stability_ratio(mu) == pytest.approx(1, abs=1e-6)
+  assert trajectories.stability_interval(mu) == pytest.approx([1, 1], abs=1e-6)
+  assert trajectories.stability_ratio([np.ones((5, 2), np.float32)] * 3) == 0
+
+
 def test_stability_interval():
   rng = np.random.default_rng(0)
   both = [2 * place + rng.normal(size=(200, 2)) for place in rng.normal(size=(100, 2))]

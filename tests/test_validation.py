@@ -54,8 +54,8 @@ def over(devices: int) -> NamedSharding:
 def test_its_windows_are_those_of_the_songs(held_out_corpus, window):
   experiment = tiny.experiment(data={'window': window}, train={'validation_batches': 16})
   made = validation.Validation(experiment, held_out_corpus, over(8))
-  batches = [jax.device_get(batch) for batch in made._batches]
-  assert len(batches) == 16 and all(batch.pitch.shape == (8, 2, window) for batch in batches)
+  batches = [jax.device_get(batch) for batch in made.batches()]
+  assert len(batches) == -(-made.groups // 8) == {32: 9, 64: 5}[window] and all(batch.pitch.shape == (8, 2, window) for batch in batches)
   whole = {name: np.concatenate([getattr(batch, name) for batch in batches]) for name in vars(batches[0])}
   there = {name: values[: made.groups] for name, values in whole.items()}
   found = tiny.check_coordinate_windows(there, window, networks.context_frames(experiment.model))
@@ -64,20 +64,22 @@ def test_its_windows_are_those_of_the_songs(held_out_corpus, window):
 
 
 def test_masked_windows_and_the_number_of_devices_change_nothing(held_out_corpus):
-  experiment = tiny.experiment(data={'window': 32}, loss={'exchange': 'none', 'latent_smoothness': 0.0})
+  # z is that of the window alone, and without noise, so that a window's terms don't depend on the batch it is in.
+  experiment = tiny.experiment(model={'variational': False}, data={'window': 32}, loss={'exchange': 'none', 'latent_smoothness': 0.0})
   params = networks.init_params(experiment.model, 32, 0)
   figures = {}
-  for devices, batches in ((1, 16), (8, 16), (8, 40)):
-    changed = configs.replace(experiment, train={'validation_batches': batches})
+  for devices, size in ((1, 16), (8, 16), (1, 10)):
+    changed = configs.replace(experiment, data={'batch_size': size}, train={'validation_batches': 16})
     made = validation.Validation(changed, held_out_corpus, over(devices))
-    figures[devices, batches] = validation.figures(made(params))
-  assert made.groups < 40 * 8
+    figures[devices, size] = validation.figures(made(params))
+    assert made.groups == 70  # 9 batches of 8 groups, of which 2 are masked; or 14 of 5, of which none is
   assert set(figures[1, 16]) == {f'validation/{field.name}' for field in dataclasses.fields(losses.Terms)}
-  assert all(np.isfinite(value) for value in figures[8, 40].values())
   for name in figures[1, 16]:
     assert figures[8, 16][name] == pytest.approx(figures[1, 16][name], rel=1e-5, abs=1e-7), name
+  for name in (*losses.RECONSTRUCTION, 'pitch_accuracy'):  # which are means over frames; others are ratios within a batch
+    assert figures[1, 10][f'validation/{name}'] == pytest.approx(figures[1, 16][f'validation/{name}'], rel=1e-5), name
   again = validation.figures(made(params))
-  assert again == figures[8, 40], 'nothing in it is drawn anew'
+  assert again == figures[1, 10], 'nothing in it is drawn anew'
 
 
 def test_one_batch_is_the_loss_of_its_windows(held_out_corpus):
@@ -85,7 +87,7 @@ def test_one_batch_is_the_loss_of_its_windows(held_out_corpus):
   experiment = tiny.experiment(data={'window': 32}, train={'validation_batches': 1})
   params = networks.init_params(experiment.model, 32, 0)
   made = validation.Validation(experiment, held_out_corpus, over(8))
-  (batch,) = made._batches
+  (batch,) = made.batches()
   found = validation.figures(made(params))['validation/total']
 
   def loss(changed) -> float:
@@ -93,6 +95,18 @@ def test_one_batch_is_the_loss_of_its_windows(held_out_corpus):
 
   assert found == pytest.approx(loss(configs.replace(experiment, data={'transposition': 0, 'gain_db': 0.0, 'equaliser_db': 0.0})), rel=1e-5)
   assert found != pytest.approx(loss(experiment), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+  ('log_every', 'validate_every', 'expected'), [(50, 120, 12), (50, 250, 6), (50, 30, 30), (7, 100, 14), (3, 3, 500)]
+)
+def test_when_it_is_due(log_every, validate_every, expected):
+  config = tiny.experiment(train={'log_every': log_every, 'validate_every': validate_every}).train
+  reports = range(log_every, 1501, log_every)
+  steps = [step for step in reports if validation.due(step, config)]
+  assert len(steps) == expected
+  multiples = {-(-multiple // log_every) * log_every for multiple in range(validate_every, 1501, validate_every)}
+  assert set(steps) == {step for step in multiples if step in reports}
 
 
 def test_training_reports_it_and_goes_on_as_without(corpus, tmp_path):
@@ -116,4 +130,4 @@ def test_training_reports_it_and_goes_on_as_without(corpus, tmp_path):
 def test_without_songs_for_it_there_is_none(tmp_path):
   tiny.write_coordinate_songs(str(tmp_path))
   corpus = corpora.open_corpus(tiny.experiment().data, str(tmp_path), tfds_files=False)
-  assert validation.make(tiny.experiment(), corpus, over(8)) is None
+  assert validation.make(tiny.experiment(train={'validate_every': 1}), corpus, over(8), 8) is None

@@ -65,9 +65,13 @@ def _sections(metrics: dict[str, Any]) -> str | None:
 
 def _histograms(plane: dict[str, Any]) -> str | None:
   side = len(plane['axis']) if isinstance(plane.get('axis'), list) else None
-  for name in ('by_degree', 'by_interval'):
-    if name in plane:
-      table, truth = plane[name], plane['truth'].get(name) if isinstance(plane.get('truth'), dict) else None
+  names = ('by_degree', 'by_interval')
+  if any(name in plane for name in names):
+    drawn = plane.get('maps', {}).get('diatonic')
+    if drawn is None or not any(value is not None for row in drawn for value in row):
+      return 'plane.by_degree or plane.by_interval is there, but plane.maps.diatonic has no number'
+    for name in names:
+      table, truth = plane.get(name), plane['truth'].get(name) if isinstance(plane.get('truth'), dict) else None
       shaped = isinstance(table, list) and len(table) == side and all(isinstance(row, list) and len(row) == side for row in table)
       if not (shaped and all(_twelve(histogram) for histogram in [truth, *(cell for row in table for cell in row)])):
         return f'plane.{name} or plane.truth.{name} does not hold twelve numbers each'

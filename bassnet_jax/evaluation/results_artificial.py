@@ -220,7 +220,7 @@ def _side_by_side(page: Document, rows: Sequence[Row]) -> None:
   missing = [name for name, found in columns.items() if len(found) < len(variants)]
   if missing:
     known = {name: [variant for variant in variants if variant not in found] for name, found in columns.items()}
-    page.text('No run yet: ' + '; '.join(f'{name.partition(",")[0]} {", ".join(known[name])}' for name in missing) + '.')
+    page.text('Not trained alike yet: ' + '; '.join(f'{name.partition(",")[0]} {", ".join(known[name])}' for name in missing) + '.')
 
 
 def _means(row: Row) -> str:

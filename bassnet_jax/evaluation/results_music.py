@@ -100,7 +100,7 @@ def ladder(page: Document, rows: Sequence[Row]) -> None:
         lines.append((f'`{rung}`', line, *cells))
     if lines:
       page.text(f'{what}:')
-      page.table(('line', 'what it is', *(row.experiment for row in found)), lines)
+      page.table(('line', 'what it is', *(f'{row.experiment}, {row.conditions.steps:,} steps' for row in found)), lines)
 
 
 def _figure(row: Row, name: str) -> str:

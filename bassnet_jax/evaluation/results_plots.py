@@ -68,8 +68,9 @@ def planes(strips: Sequence[Strip], path: str) -> None:
     strips: at least one, each with at least one plane.
     path: of the PNG.
   """
-  reference = strips[0].planes[reference_seed(strips[0].planes)]
   columns = min(max(len(strip.planes) for strip in strips), MOST_COLUMNS)
+  drawn = dict(list(strips[0].planes.items())[:columns])
+  reference = drawn[reference_seed(drawn)]
   with drawing(path, max(_SIDE * columns + 1.9, 6.4), (_SIDE + 0.45) * len(strips) + 0.3) as figure:
     for part, strip in zip(np.atleast_1d(figure.subfigures(len(strips), 1)), strips, strict=True):
       part.suptitle(strip.title, x=0.01, ha='left', fontsize=11, fontweight='bold')
