@@ -370,7 +370,7 @@ def loss_curves(jsonl_rows: Sequence[Mapping], path: str) -> None:
   """A small panel for every number that training logged, against the step.
 
   Args:
-    jsonl_rows: one dict a log line, with `step`; every other number is a curve, but clock times. A name before a slash is a split
+    jsonl_rows: one dict a log line, with `step`; every other number is a curve, but clock times and what is 0 in all rows. A name before a slash is a split
       ('validation/loss' is drawn into the panel of 'loss', over 'train/loss' or a bare 'loss').
     path: of the PNG.
 
@@ -385,6 +385,8 @@ def loss_curves(jsonl_rows: Sequence[Mapping], path: str) -> None:
       split, _, name = key.rpartition('/')
       if np.isfinite(value):
         curves.setdefault(name, {}).setdefault(split or 'train', []).append((row['step'], value))
+  # A term that is 0 all along isn't part of this experiment.
+  curves = {name: by_split for name, by_split in curves.items() if any(value for points in by_split.values() for _, value in points)}
   if not curves:
     raise ValueError(f'{len(jsonl_rows)} log rows hold no curve; each needs a step and a number')
   columns = min(3, len(curves))
