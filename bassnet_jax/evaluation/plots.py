@@ -370,8 +370,8 @@ def loss_curves(jsonl_rows: Sequence[Mapping], path: str) -> None:
   """A small panel for every number that training logged, against the step.
 
   Args:
-    jsonl_rows: one dict a log line, with `step`; every other number is a curve, but clock times and what is 0 in all rows. A name before a slash is a split
-      ('validation/loss' is drawn into the panel of 'loss', over 'train/loss' or a bare 'loss').
+    jsonl_rows: one dict a log line, with `step`; every other number is a curve, but clock times and what is 0 in all rows. A name before
+      a slash is a split ('validation/loss' is drawn into the panel of 'loss', over 'train/loss' or a bare 'loss').
     path: of the PNG.
 
   Raises:
