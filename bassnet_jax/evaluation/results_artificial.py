@@ -289,7 +289,7 @@ def _pattern_names(name: str, patterns: int) -> list[str]:
 
 
 def further(page: Document, rows: Sequence[Row]) -> None:
-  page.heading('Further ablations: gating, variational, transposition')
+  page.heading('Further ablations: gating, variational, transposition, precision')
   groups = _families(_artificial(rows))
   any_found = False
   for key, found in groups.items():
