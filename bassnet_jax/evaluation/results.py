@@ -23,6 +23,15 @@ DIVERGED_FILE = 'diverged.txt'
 """In the workdir of a seed whose loss stopped being finite while others trained beside it: what went wrong."""
 NOT_RECORDED = 'not recorded'
 DEFAULT_VARIANT = 'default'
+WITHOUT_SEARCH = {
+  'rolled': "the window's own z, rolled in time",
+  'window_mean': "the mean of the window's z",
+  'smoothness': 'smoothness only',
+  'kl_lag': 'KL between frames',
+  'l2': 'L2 around the window mean',
+  'nostability': 'none',
+}
+"""Variants whose constraint has no part of the search, on artificial sets and on music alike, and what it is then."""
 
 
 class ResultError(ValueError):

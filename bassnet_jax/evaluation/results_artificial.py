@@ -22,12 +22,7 @@ STABILITY = {
   'nosearch': 'exchange and smoothness',
   'exchange_only': 'exchange only',
   'search_only': "search, then each frame's own z",
-  'rolled': "the window's own z, rolled in time",
-  'window_mean': "the mean of the window's z",
-  'smoothness': 'smoothness only',
-  'kl_lag': 'KL between frames',
-  'l2': 'L2 around the window mean',
-  'nostability': 'none',
+  **results.WITHOUT_SEARCH,
 }
 """Variants that change the temporal-stability constraint, and what it is then; every other variant is a further ablation."""
 COMPARED = (('SVM', 'latent.svm'), ('pattern', 'control.pattern'), ('note F1', 'control.note_f1'))

@@ -13,15 +13,7 @@ from bassnet_jax.evaluation import results, results_maps
 from bassnet_jax.evaluation.results import Row
 from bassnet_jax.evaluation.results_document import Document, seeds_cell
 
-CONSTRAINTS = {
-  'exchange': 'exchange only',
-  'rolled': "the window's own z, rolled in time",
-  'window_mean': "the mean of the window's z",
-  'smoothness': 'smoothness only',
-  'kl_lag': 'KL between frames',
-  'l2': 'L2 around the window mean',
-  'nostability': 'none',
-}
+CONSTRAINTS = {'exchange': 'exchange only', **results.WITHOUT_SEARCH}
 """Variants that change the temporal-stability constraint on music, where there is no search, and what it is then."""
 _EXAMPLES = os.path.join('docs', 'examples')
 LADDER = {
