@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 
-_ARCHIVED = '$Format:%H$'  # `git archive` puts its commit here (.gitattributes): what it makes has no tree any more
+# `git archive` puts its commit here (.gitattributes): what it makes has no tree any more.
+_ARCHIVED = '$Format:%H$'
 _CHANGED = '+'
 _CODE = ('bassnet_jax', 'data_pipeline', 'experiments')
 
