@@ -5,6 +5,9 @@ z, so that nothing is crowded as in the plane; the decoder is given a pattern's 
 searched for or exchanged. What isn't learned here in a number of steps can't be learned without labels in as many.
 
 With `--checkpoint` the features of the mix are those of a trained run, and stay as they are: do they tell an aspect at all?
+
+With `--splits=validation,test_timbre` it is also asked of instruments that training never heard: what a network that was told the patterns
+gets wrong there isn't in the training songs.
 """
 
 from __future__ import annotations
@@ -150,6 +153,11 @@ def _mix_encoder(checkpoint: str, experiment: Experiment) -> Any:
   return params['params']['mix_encoder']
 
 
+def _shares(guess: np.ndarray, truth: np.ndarray, kinds: np.ndarray) -> str:
+  """How many patterns are guessed right, [groups] each, as a whole and in each aspect."""
+  return ' '.join(f'{share:.2f}' for share in ((guess == truth).mean(), *(kinds[guess] == kinds[truth]).mean(axis=0)))
+
+
 def _define_flags(define: commands.Define) -> None:
   define(flags.DEFINE_string, 'experiment', 'a4_window64', 'whose data and network are taken')
   define(flags.DEFINE_string, 'preset', 'laptop', 'full or laptop')
@@ -157,6 +165,7 @@ def _define_flags(define: commands.Define) -> None:
   define(flags.DEFINE_integer, 'steps', 600, 'of training', lower_bound=1)
   define(flags.DEFINE_integer, 'every', 100, 'steps from one row of the table to the next', lower_bound=1)
   define(flags.DEFINE_integer, 'seed', 0, 'of parameters and windows')
+  define(flags.DEFINE_list, 'splits', ['validation'], 'whose songs are asked about, separated by commas: validation,test_timbre')
   define(flags.DEFINE_bool, 'likelihood', False, 'let the encoder regress by -log q instead of squares')
   define(flags.DEFINE_string, 'checkpoint', None, 'workdir of a run of this experiment, whose features of the mix are taken as they are')
   define(flags.DEFINE_string, 'data_dir', 'data', 'folder of the datasets; what is missing is built there')
@@ -164,7 +173,7 @@ def _define_flags(define: commands.Define) -> None:
 
 @commands.with_flags(_define_flags, bare='experiment')
 def main(defined: flags.FlagValues) -> int:
-  """Prints how often each half is right on validation songs, as a whole and in each aspect of a pattern."""
+  """Prints how often each half is right on songs of other splits, as a whole and in each aspect of a pattern."""
   import experiments
   from bassnet_jax.evaluation import report
   from bassnet_jax.inputs import corpus as corpora
@@ -175,27 +184,29 @@ def main(defined: flags.FlagValues) -> int:
   corpus = corpora.open_corpus(experiment.data, defined.data_dir, None, tfds_files=False)
   names = report.pattern_names(corpus.names[0], len(ft.load(corpus.paths('train')[0]).patterns))
   kinds = aspects(names)
-  paths = {'train': corpus.paths('train', experiment.data.max_songs), 'validation': corpus.paths('validation')}
-  patterns = {split: np.array([ft.load(path).pattern for path in found]) for split, found in paths.items()}
+  paths = {'train': corpus.paths('train', experiment.data.max_songs)} | {split: corpus.paths(split) for split in defined.splits}
+  for split, found in paths.items():
+    if not found:
+      there = ', '.join(sorted({split for summary in corpus.summaries for split in summary.splits()}))
+      raise ValueError(f'--splits: {corpus.names[0]} has no songs in {split!r}; it has {there}')
+  patterns = jax.device_put({split: np.array([ft.load(path).pattern for path in found]) for split, found in paths.items()})
   data = {split: jax.device_put(resident.load(found)) for split, found in paths.items()}
-  patterns = jax.device_put(patterns)
   many = configs.replace(experiment, data={'batch_size': experiment.data.group_size * _EVALUATED_GROUPS})
-  asked, truth = jax.device_get(draw(data['validation'], patterns['validation'], jax.random.key(defined.seed + 1), many))
+  key = jax.random.key(defined.seed + 1)
+  asked = {split: jax.device_get(draw(data[split], patterns[split], key, many)) for split in defined.splits}
   mix_encoder = _mix_encoder(defined.checkpoint, experiment) if defined.checkpoint else None
   probe = Probe(experiment, corpus.statistics, kinds, defined.steps, defined.seed, defined.likelihood, mix_encoder)
   head = ['all', *(' or '.join(dict.fromkeys(column)) for column in zip(*(name.split(', ') for name in names), strict=True))]
   size = experiment.data.group_size
-  print(f'share of {_EVALUATED_GROUPS} groups of {size} windows of validation songs that are read right: {"; ".join(head)}')
+  print(f'share of {_EVALUATED_GROUPS} groups of {size} windows of a split that are read right: {"; ".join(head)}')
   began = time.monotonic()
   for step in range(1, defined.steps + 1):
     probe.step(step, data['train'], patterns['train'])
     if step % defined.every == 0 or step == defined.steps:
-      shown = []
-      for guess in map(np.asarray, probe.read(probe.params, asked)):
-        shares = [(guess == truth).mean(), *(kinds[guess] == kinds[truth]).mean(axis=0)]
-        shown.append(' '.join(f'{share:.2f}' for share in shares))
-      left = (time.monotonic() - began) / step * (defined.steps - step)
-      print(f'step {step:5d}  encoder {shown[0]}   decoder {shown[1]}   {left / 60:.0f} min left', flush=True)
+      for split, (batch, truth) in asked.items():
+        encoder, decoder = (_shares(np.asarray(guess), truth, kinds) for guess in probe.read(probe.params, batch))
+        left = (time.monotonic() - began) / step * (defined.steps - step)
+        print(f'step {step:5d}  {split}: encoder {encoder}   decoder {decoder}   {left / 60:.0f} min left', flush=True)
   return 0
 
 

@@ -81,11 +81,11 @@ def test_groups_are_windows_of_one_song_with_its_pattern(coordinates_dir):
 def test_the_labelled_probe_tells_the_share_that_is_read_right_of_each_aspect(data_dir, capsys):
   small = ['model.pitch_channels=4', 'model.hidden=16', 'data.batch_size=8', 'train.warmup_steps=2']
   flags = ['--experiment=a1_window64', f'--data_dir={data_dir}', '--steps=4', '--every=2', *(f'--set={change}' for change in small)]
-  assert labelled_probe.main(['probe', *flags]) == 0
+  assert labelled_probe.main(['probe', *flags, '--splits=validation,test_timbre']) == 0
   head, *rows = capsys.readouterr().out.splitlines()
   assert 'root or third or fifth' in head
-  assert [row.split()[1] for row in rows] == ['2', '4']
-  assert all(0 <= float(share) <= 1 for row in rows for share in (row.split()[3], row.split()[6]))
+  assert [tuple(row.split()[1:3]) for row in rows] == [(step, f'{split}:') for step in '24' for split in ('validation', 'test_timbre')]
+  assert all(0 <= float(share) <= 1 for row in rows for share in (row.split()[4], row.split()[7]))
 
 
 def test_features_of_the_mix_that_are_given_stay_as_they_are(coordinates_dir):
@@ -108,6 +108,7 @@ def test_features_of_the_mix_that_are_given_stay_as_they_are(coordinates_dir):
   [
     (labelled_probe.main, ['--experiment=pr_window64'], 'expected one on an artificial set'),
     (labelled_probe.main, ['--steps=0'], 'steps'),
+    (labelled_probe.main, ['--experiment=a1_window64', '--splits=tset', '--data_dir=DATA'], "no songs in 'tset'; it has test, test_timbre"),
     (
       labelled_probe.main,
       ['--experiment=a1_window64', '--set=model.hidden=32', f'--checkpoint={packaged.path()}', '--data_dir=DATA'],
