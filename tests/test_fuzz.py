@@ -376,6 +376,10 @@ def test_damaged_notes_of_aam_are_told_by_the_build(tmp_path):
     ({'latent': {'svm': 'x', 'chance': 0.5}}, r'latent\.svm is no number'),
     ({'control': {'matrix': [[1]] * 3}}, r'control\.matrix'),
     ({'plane': {'axis': [0, 1], 'maps': {'diatonic': [[1, 2], [3]]}}}, r'plane\.maps\.diatonic'),
+    ({'plane': {'axis': [0, 1], 'maps': {'diatonic': [[1, 2], [3, 4]]}, 'location': {'level': None}}}, r'plane\.maps\.onset_density'),
+    ({'pieces': {'ids': 'ab'}}, r'pieces\.ids'),
+    ({'pieces': {'ids': ['a'], 'per_piece': {'z_fixed': 1}}}, r'pieces\.per_piece is no table'),
+    ({'pieces': {'ids': ['a', 'b'], 'per_piece': {'z_fixed': {'note_pc_f1': [0.1]}}}}, r'z_fixed\.note_pc_f1 is no list of 2 numbers'),
   ],
 )
 def test_damaged_result(tmp_path, metrics, words):

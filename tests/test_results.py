@@ -108,7 +108,7 @@ def test_what_was_trained_otherwise_never_shares_a_row(tmp_path):
     ['100', 'laptop, `loss.kl=0.1`', '1'],
     ['6,000', 'full', '1'],
   ]
-  assert 'a1: harmony, window 64; 6,000 steps, preset full' in text and 'a1: harmony, window 64; 100 steps' not in text
+  assert 'a1, harmony; window 64; 6,000 steps, preset full' in text and 'a1, harmony; window 64; 100 steps' not in text
   assert 'Rows without a counterpart trained alike: `a1_window64` (100 steps, preset laptop); `a1_window64` (100 steps, preset lap' in text
 
 
@@ -227,7 +227,9 @@ def test_planes_on_further_songs_stand_under_their_claims(tmp_path):
   folder = root / 'pr_window64' / '0'
   measured = folder / 'open_test'
   measured.mkdir(parents=True)
-  plane = {'axis': axis.tolist(), 'maps': {'diatonic': np.eye(3).tolist(), 'diatonic_mismatched': np.eye(3).tolist()}, 'truth': {}}
+  drawn = {'diatonic': [[0.2, 0.5, 0.6], [0.5, 0.9, 0.6], [0.5, 0.5, 0.7]], 'diatonic_mismatched': np.eye(3).tolist()}
+  drawn['onset_density'] = [[0.5, 0.5, 2], [2, 2, 2], [2, 2, 1]]
+  plane = {'axis': axis.tolist(), 'maps': drawn, 'truth': {}}
   (folder / 'metrics.json').write_text(json.dumps({'plane': plane, 'run': {'experiment': 'pr_window64', 'seed': 0, 'steps': 10}}))
   assert 'Tied:' not in page(root)
   above, below = np.eye(3, dtype=int).tolist(), np.zeros((3, 3), int).tolist()
@@ -240,16 +242,23 @@ def test_planes_on_further_songs_stand_under_their_claims(tmp_path):
   (measured / 'maps.png').write_bytes(b'')
   diatonic, positions = page(root).split('## (c)')[1].split('## (e)')[0].split('## (d)')
   cells = next(cells for cells in row_of(diatonic, 'pr_window64') if 'open' in cells[2])
-  assert cells[2:6] == ['bassnet_pop_rock/open, test, whole', '3 x 3', '12', '0.800 to 0.930']
-  assert (
-    cells[7:] == ['0', '3', '0.3000', '0.0005', 'shown for this model (p < 0.01)']
-    and '(results/pr_window64/0/open_test/maps.png)' in diatonic
-  )
+  assert cells[2:7] == ['bassnet_pop_rock/open, test, whole', '3 x 3', '12', '0.800 to 0.930', '0.500 to 0.900']
+  assert cells[8:] == ['0', '3', '0', '2', '0.3000', '0.0005', 'shown'], 'one of the three places above hardly sounds'
+  assert '(results/pr_window64/0/open_test/maps.png)' in diatonic
   found = {cells[5]: cells for cells in row_of(positions, 'pr_window64') if 'open' in cells[2]}
   assert set(found) == {'diatonic share', 'register, MIDI pitch'}
   assert found['register, MIDI pitch'][-4:] == ['31.00', '30.00', '-1.00 [-1.50, -0.50]', 'lower']
   assert found['diatonic share'][-4:] == ['', '', '', '']
-  assert '- register, MIDI pitch: the place decides (p < 0.01) in 1 of 1 measurements; far from the origin lower in 1\n' in positions
+  assert (
+    '- register, MIDI pitch: the place decides (p < 0.01) in 1 of 1 measurements, of 1 trained models; far from the origin lower in 1\n'
+    in positions
+  )
+  own = plane | {'location': location | {'diatonic_tied': test | {'p': 0.007}}}
+  (folder / 'metrics.json').write_text(json.dumps({'plane': own, 'run': {'experiment': 'pr_window64', 'seed': 0, 'steps': 10}}))
+  text = page(root)
+  calls = {cells[2]: cells[-1] for cells in row_of(text.split('## (c)')[1].split('## (d)')[0], 'pr_window64', '0')}
+  assert calls == {'its own report': 'by itself, not after the correction', 'bassnet_pop_rock/open, test, whole': 'shown'}
+  assert 'Tests in this table: 2. *Shown*: p is below 0.0050' in text and 'in 2 of 2 measurements, of 1 trained models' in text
   location['diatonic_tied'] = test | {'p': 0.02}
   (measured / 'maps.json').write_text(json.dumps(maps))
   assert 'not shown' in page(root)
@@ -273,6 +282,36 @@ def test_the_ladder_has_a_line_a_rung_and_a_column_a_model(tmp_path):
   (line,) = (cells for cells in row_of(section, '`z_fixed`') if cells[2].startswith('0.4'))
   assert line[2:] == ['0.400 [0.300, 0.500] within run', '0.500 [0.400, 0.600] within run']
   assert [len(row_of(section, f'`{rung}`')) for rung in ('silence', 'control_shifted', 'z_fixed', 'truth')] == [1, 2, 3, 0]
+  assert 'paired by piece' not in section
+
+
+def of_pieces(root, name: str, seed: int, fixed: list[float | None], seen: list[float], ids=('a', 'b', 'c')) -> None:
+  """A run on music whose figures are kept piece by piece."""
+  folder = root / name / str(seed)
+  folder.mkdir(parents=True)
+  tables = {
+    rung: {figure: values for figure in ('note_pc_f1', 'pitch_class_accuracy', 'onset_f1')}
+    for rung, values in (('z_fixed', fixed), ('z_posterior', seen))
+  }
+  music = {'z_fixed': {'note_pc_f1': float(np.mean([value for value in fixed if value is not None]))}}
+  music['z_posterior'] = {'note_pc_f1': float(np.mean(seen))}
+  run = {'experiment': name, 'seed': seed, 'steps': 10}
+  (folder / 'metrics.json').write_text(json.dumps({'music': music, 'pieces': {'ids': list(ids), 'per_piece': tables}, 'run': run}))
+
+
+def test_models_are_compared_piece_by_piece(tmp_path):
+  root = tmp_path / 'results'
+  of_pieces(root, 'pr_window64', 0, [0.2, 0.5, 0.8], [0.4, 0.7, 1.0])
+  of_pieces(root, 'pr_window64', 1, [0.4, 0.7, 1.0], [0.4, 0.7, 1.0])
+  of_pieces(root, 'pr_window64_nostability', 0, [0.1, 0.4, None], [0.3, 0.8, 1.0])
+  of_pieces(root, 'pr_window512', 0, [0.1, 0.2, 0.3], [0.1, 0.2, 0.3], ids=('a', 'b', 'd'))
+  text = page(root)
+  (line,) = row_of(text.split('paired by piece (means')[1], 'pr_window64, 10 steps')
+  assert line[1:4] == ['pr_window64_nostability, 10 steps', '1', '+0.100 [+0.100, +0.100]'], 'the seed in common, pieces that both have'
+  stability = text.split('### On music')[1].split('## (c)')[0]
+  gaps = {cells[0]: cells[7] for cells in row_of(stability) if cells[0].startswith('pr_')}
+  assert gaps['pr_window64'].startswith('0.100 [') and 'within run' not in gaps['pr_window64'], 'over seeds'
+  assert gaps['pr_window64_nostability'] == '0.300 [0.200, 0.400] within run', 'paired by piece'
 
 
 def test_the_constraint_on_music_has_a_table_of_rows_trained_alike(tmp_path):
@@ -331,6 +370,29 @@ def test_rows_that_nobody_trained_yet_are_named(tmp_path):
     add(root, f'a1_window64{variant}', 0)
   (line,) = (line for line in page(root).splitlines() if line.startswith('Not trained alike yet: '))
   assert line.startswith('Not trained alike yet: a1 exchange, nosearch, ') and 'nostability' not in line and 'nogate' in line
+
+
+def test_what_is_like_the_default_and_what_carries_over_is_said(tmp_path):
+  root = tmp_path / 'results'
+  for name, seed, svm in (('', 0, 0.9), ('', 1, 0.5), ('_exchange', 0, 0.86), ('_nostability', 0, 0.6)):
+    add(root, f'a1_window64{name}', seed, svm)
+  text = page(root)
+  assert '- a1: exchange (1); less: nostability (1).' in text, 'against the seed in common'
+  assert (
+    'training heard: none. Not carried over (mean with new instruments, less that with known ones): a1, window 64 (note F1 -0.100).' in text
+  )
+  assert 'Windows without a run of the default: a1 128, 256, 512; a2 64, 128, 256, 512;' in text
+
+
+def test_what_no_training_changes_has_its_interval_over_songs(tmp_path):
+  root = tmp_path / 'results'
+  for seed in range(3):
+    path = add(root, 'a1_window64', seed) / 'metrics.json'
+    metrics = json.loads(path.read_text())
+    metrics['latent']['mix_only_ci95'] = [0.2, 0.4]
+    path.write_text(json.dumps(metrics))
+  (line,) = row_of(page(root).split('## (a)')[1].split('with new instruments')[0], 'a1: harmony')
+  assert line[7] == '0.300 [0.200, 0.400] within run'
 
 
 def test_an_empty_folder_says_so_under_every_claim(tmp_path):

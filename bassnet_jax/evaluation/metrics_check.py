@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-_TABLES = ('run', 'latent', 'control', 'control_blind', 'music', 'plane', 'test_timbre')
+_TABLES = ('run', 'latent', 'control', 'control_blind', 'music', 'plane', 'pieces', 'test_timbre')
 _RUN_NUMBERS = ('seconds', 'windows_per_second', 'data_wait', 'seeds_at_once')
 _RUN_TEXTS = ('commit', 'command', 'hardware')
 _PRESET = re.compile(r'[A-Za-z0-9_. -]{1,60}')  # it becomes part of a picture's file name
@@ -60,7 +60,27 @@ def _sections(metrics: dict[str, Any]) -> str | None:
   permutation = plane.get('permutation')
   if permutation is not None and not (isinstance(permutation, dict) and (permutation.get('p') is None or _number(permutation['p']))):
     return 'plane.permutation is no table with p'
-  return _histograms(plane) or _location(plane.get('location', {}), plane.get('axis')) or _rings(plane.get('rings', {}))
+  if plane.get('location') and not {'diatonic', 'onset_density'} <= plane.get('maps', {}).keys():
+    return 'plane.location is there, but not plane.maps.diatonic and plane.maps.onset_density'
+  return (
+    _pieces(metrics.get('pieces', {}))
+    or _histograms(plane)
+    or _location(plane.get('location', {}), plane.get('axis'))
+    or _rings(plane.get('rings', {}))
+  )
+
+
+def _pieces(pieces: dict[str, Any]) -> str | None:
+  ids, tables = pieces.get('ids', []), pieces.get('per_piece', {})
+  if not (isinstance(ids, list) and all(isinstance(name, str) for name in ids)):
+    return 'pieces.ids is no list of names'
+  if not (isinstance(tables, dict) and all(isinstance(table, dict) for table in tables.values())):
+    return 'pieces.per_piece is no table of tables'
+  for rung, table in tables.items():
+    for figure, values in table.items():
+      if not (isinstance(values, list) and len(values) == len(ids) and all(value is None or _number(value) for value in values)):
+        return f'pieces.per_piece.{rung[:40]}.{figure[:40]} is no list of {len(ids)} numbers'
+  return None
 
 
 def _histograms(plane: dict[str, Any]) -> str | None:

@@ -293,6 +293,11 @@ def estimate(row: Row, figure: str | Figure) -> Estimate:
   return Estimate(numbers[0], within, within is not None, 1, missing)
 
 
+def estimate_of_data(row: Row, name: str) -> Estimate:
+  """A figure that no training changes (of the mix, or of a line that no model plays): the first run's, with its interval over songs."""
+  return estimate(dataclasses.replace(row, results=row.results[:1]), name)
+
+
 def _within_run(row: Row, name: str) -> tuple[float, float] | None:
   """The interval beside the one value that a row has."""
   for result in row.results:

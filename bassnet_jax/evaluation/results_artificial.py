@@ -8,42 +8,9 @@ from typing import Any
 import numpy as np
 
 from bassnet_jax.evaluation import results, results_plots
+from bassnet_jax.evaluation import results_summaries as summaries
 from bassnet_jax.evaluation.results import DEFAULT_VARIANT, Conditions, Estimate, Row
 from bassnet_jax.evaluation.results_document import Document, condition_cells, file_stem, seeds_cell
-
-SETS = {
-  'a1': 'harmony',
-  'a2': 'timbre',
-  'a3': 'rhythm',
-  'a4': 'harmony, timbre and rhythm together',
-}
-STABILITY = {
-  'exchange': 'search, then exchange',
-  'nosearch': 'exchange and smoothness',
-  'exchange_only': 'exchange only',
-  'search_only': "search, then each frame's own z",
-  **results.WITHOUT_SEARCH,
-}
-"""Variants that change the temporal-stability constraint, and what it is then; every other variant is a further ablation."""
-COMPARED = (('SVM', 'latent.svm'), ('pattern', 'control.pattern'), ('note F1', 'control.note_f1'))
-_CONSTRAINTS = {DEFAULT_VARIANT: 'search, exchange and smoothness (the default)', **STABILITY}
-OVERVIEW = (DEFAULT_VARIANT, 'nosearch', 'smoothness', 'nostability')
-"""Variants of the page's first table."""
-_ABLATIONS = {
-  'deterministic': 'the default, not variational',
-  'nogate': 'the default, concatenation in place of products',
-  'common_transposition': 'the default, the windows of a group transposed alike',
-  'transposition': 'the default, the windows of a group transposed independently',
-}
-_OVERVIEW_WINDOW = 64
-
-
-def _artificial(rows: Sequence[Row]) -> list[Row]:
-  return [row for row in rows if results.values(row, 'latent.svm')]
-
-
-def _chance(row: Row) -> float:
-  return next(iter(results.values(row, 'latent.chance').values()))
 
 
 def verdict(difference: Estimate) -> str:
@@ -63,42 +30,18 @@ def _signed(value: Estimate) -> str:
   return text + (f' [{value.interval[0]:+.3f}, {value.interval[1]:+.3f}]' if value.interval else '')
 
 
-def overview(page: Document, rows: Sequence[Row]) -> None:
-  """The page's first table: with the constraint, with less of it and without, set for set. Nothing where no such row is there."""
-  lines = []
-  for name, what in SETS.items():
-    for row in _most_complete([row for row in _artificial(rows) if row.family[:2] == (name, _OVERVIEW_WINDOW)], OVERVIEW).values():
-      figures = [results.estimate(row, figure) for _, figure in COMPARED]
-      chance = f'{_chance(row):.3f}'
-      lines.append((f'{name}: {what}', _CONSTRAINTS[row.family[2]], f'{row.conditions.steps:,}', seeds_cell(row), *figures, chance))
-  if lines:
-    page.text(
-      f'In short, of held-out songs, windows of {_OVERVIEW_WINDOW} frames: with the temporal-stability constraint and without, all else '
-      'equal within a set. SVM: is the pattern read from the plane? Pattern and note F1: does z make the bass follow it? Chance is '
-      'that of SVM and pattern.'
-    )
-    page.table(('set', 'constraint', 'steps', 'seeds', *(label for label, _ in COMPARED), 'chance'), lines)
-
-
-def _most_complete(rows: Sequence[Row], variants: Sequence[str]) -> dict[str, Row]:
-  """Variant -> row, in the order of `variants`, under those conditions under which most of them, and most runs, are there."""
-  groups: dict[Conditions, dict[str, Row]] = {}
-  for row in rows:
-    if row.family[2] in variants:
-      groups.setdefault(row.conditions, {})[row.family[2]] = row
-  found = max(groups.values(), key=lambda group: (len(group), sum(len(row.results) for row in group.values())), default={})
-  return {variant: found[variant] for variant in variants if variant in found}
-
-
 def separation(page: Document, rows: Sequence[Row]) -> None:
   page.heading('(a) Without labels, the plane separates bass patterns that need sensitivity to harmony, timbre and rhythm')
-  default = [row for row in _artificial(rows) if row.family[2] == DEFAULT_VARIANT]
-  missing = [f'{name} ({what})' for name, what in SETS.items() if name not in {row.family[0] for row in default}]
+  default = [row for row in summaries.artificial(rows) if row.family[2] == DEFAULT_VARIANT]
+  missing = [f'{name} ({what})' for name, what in summaries.SETS.items() if name not in {row.family[0] for row in default}]
   if default:
     page.text(
       'The default (search, then exchange and latent smoothness). SVM and k-NN read the pattern from window means of mu; the mix alone '
       'must not tell it. Control: z is set to the centroid that a pattern has on training songs, and the notes that come out are '
-      'compared with those of every pattern; *blind* is the same with z = 0.'
+      'compared with those of every pattern; *blind* is the same with z = 0. Stability ratio: the share of the variance of mu that lies '
+      'within songs. Frames: the share of frames whose pitch, or rest, is right. Switch: the median time until a new pattern sounds '
+      'after z jumps to its centroid (runs whose metrics.json has no `control.notes` count rests too). What no training changes, the mix '
+      'alone, has its interval over songs.'
     )
     page.table(
       (
@@ -115,6 +58,7 @@ def separation(page: Document, rows: Sequence[Row]) -> None:
         ('set', 'window', 'steps', 'preset', 'seeds', 'SVM', 'control: pattern', 'control: note F1', 'frames'),
         [(*_place(row), *(results.estimate(row, f'test_timbre.{name}') for name in names)) for row in unheard],
       )
+      summaries.carried_over(page, unheard)
     _alignment(page, default)
   if missing:
     page.text(f'No run yet of {", ".join(missing)}.')
@@ -122,15 +66,22 @@ def separation(page: Document, rows: Sequence[Row]) -> None:
 
 def _place(row: Row) -> tuple[str, ...]:
   name, window, _ = row.family
-  what = SETS.get(name)
+  what = summaries.SETS.get(name)
   return (f'{name}: {what}' if what else name, str(window), *condition_cells(row.conditions), seeds_cell(row))
 
 
 def _separation_line(row: Row) -> tuple[Any, ...]:
-  chance = _chance(row)
+  chance = summaries.chance(row)
   get = lambda name: results.estimate(row, name)  # noqa: E731
   above = results.estimate(row, lambda metrics: results.lookup(metrics, 'latent.svm') - chance)
-  latent = (get('latent.svm'), get('latent.knn'), get('latent.mix_only'), f'{chance:.3f}', verdict(above), get('latent.stability_ratio'))
+  latent = (
+    get('latent.svm'),
+    get('latent.knn'),
+    results.estimate_of_data(row, 'latent.mix_only'),
+    f'{chance:.3f}',
+    verdict(above),
+    get('latent.stability_ratio'),
+  )
   control = (get('control.pattern'), get('control_blind.pattern'), get('control.note_f1'), get('control_blind.note_f1'))
   return (*_place(row), *latent, *control, get('control.frame'), get('control.switch_seconds'))
 
@@ -173,54 +124,25 @@ def _spread(values: Sequence[float]) -> str:
 
 def stability(page: Document, rows: Sequence[Row]) -> None:
   page.heading('(b) The separation is due to the temporal-stability constraint')
-  groups = _families(_artificial(rows))
+  groups = _families(summaries.artificial(rows))
   compared = {key: found for key, found in groups.items() if len(found) > 1 and found[0].family[2] == DEFAULT_VARIANT}
-  compared = {key: [row for row in found if row.family[2] in _CONSTRAINTS] for key, found in compared.items()}
+  compared = {key: [row for row in found if row.family[2] in summaries.CONSTRAINTS] for key, found in compared.items()}
   compared = {key: found for key, found in compared.items() if len(found) > 1}
   if not compared:
     page.text('No figures yet: it needs rows with the constraint and without, trained alike (`a?_window64`, `a?_window64_nostability`).')
   else:
     page.text(
-      'Each table holds rows trained alike. The claim is that the default minus a row with less of the constraint is positive; '
-      'differences are paired by seed.'
+      'Each table holds rows trained alike. The claim is that the default minus a row with less of the constraint, or with another form of '
+      'it, is positive; differences are paired by seed (of the seeds that both have), and the column behind each says what they show.'
     )
-    _side_by_side(page, rows)
+    summaries.side_by_side(page, rows)
     for key, found in compared.items():
-      _comparison(page, key, found)
-  alone = [row for key, found in groups.items() if key not in compared for row in found if row.family[2] in _CONSTRAINTS]
+      _comparison(page, key, found, 'The constraint')
+  alone = [row for key, found in groups.items() if key not in compared for row in found if row.family[2] in summaries.CONSTRAINTS]
   if alone:
     page.text('Rows without a counterpart trained alike: ' + '; '.join(f'`{row.experiment}` ({row.conditions})' for row in alone) + '.')
   for key, found in groups.items():
-    _pictures(page, key, [row for row in found if row.family[2] in _CONSTRAINTS])
-
-
-def _side_by_side(page: Document, rows: Sequence[Row]) -> None:
-  """Every variant's means on every set, in one table without intervals; those stand in the tables of each set."""
-  variants = _CONSTRAINTS | _ABLATIONS
-  columns = {}
-  for name in SETS:
-    found = _most_complete([row for row in _artificial(rows) if row.family[:2] == (name, _OVERVIEW_WINDOW)], tuple(variants))
-    if found:
-      columns[f'{name}, {next(iter(found.values())).conditions.steps:,} steps'] = found
-  lines = []
-  for variant, what in variants.items():
-    cells = [_means(found[variant]) if variant in found else '' for found in columns.values()]
-    if any(cells):
-      lines.append((variant, what, *cells))
-  page.text(
-    f'All rows of windows of {_OVERVIEW_WINDOW} frames at a glance: means of SVM, control of the pattern and note F1, with the number of '
-    'seeds in brackets; intervals and differences are below and under the further ablations.'
-  )
-  page.table(('variant', 'constraint', *columns), lines)
-  missing = [name for name, found in columns.items() if len(found) < len(variants)]
-  if missing:
-    known = {name: [variant for variant in variants if variant not in found] for name, found in columns.items()}
-    page.text('Not trained alike yet: ' + '; '.join(f'{name.partition(",")[0]} {", ".join(known[name])}' for name in missing) + '.')
-
-
-def _means(row: Row) -> str:
-  figures = [results.estimate(row, figure).mean for _, figure in COMPARED]
-  return ', '.join('' if mean is None else f'{mean:.3f}' for mean in figures) + f' ({seeds_cell(row)})'
+    _pictures(page, key, [row for row in found if row.family[2] in summaries.CONSTRAINTS])
 
 
 def _families(rows: Sequence[Row]) -> dict[tuple[str, int, Conditions], list[Row]]:
@@ -231,11 +153,11 @@ def _families(rows: Sequence[Row]) -> dict[tuple[str, int, Conditions], list[Row
   return groups
 
 
-def _comparison(page: Document, key: tuple[str, int, Conditions], rows: Sequence[Row]) -> None:
+def _comparison(page: Document, key: tuple[str, int, Conditions], rows: Sequence[Row], what: str) -> None:
   name, window, conditions = key
-  page.heading(f'{name}: {SETS.get(name, name)}, window {window}; {conditions}', 3)
+  page.heading(f'{what}: {name}, {summaries.SETS.get(name, name)}; window {window}; {conditions}', 3)
   default, *others = rows
-  names = [name for _, name in COMPARED]
+  names = [name for _, name in summaries.COMPARED]
   lines = []
   for row in rows:
     figures = [results.estimate(row, name) for name in (*names, 'latent.stability_ratio', 'test_timbre.control.pattern')]
@@ -244,8 +166,8 @@ def _comparison(page: Document, key: tuple[str, int, Conditions], rows: Sequence
       differences = [results.difference(default, row, name) for name in names]
       gains = [text for value in differences for text in (_signed(value), verdict(value))]
     lines.append((row.family[2], seeds_cell(row), *figures, *gains))
-  header = ['variant', 'seeds', *(label for label, _ in COMPARED), 'stability ratio', 'pattern, new instruments']
-  for label, _ in COMPARED:
+  header = ['variant', 'seeds', *(label for label, _ in summaries.COMPARED), 'stability ratio', 'pattern, new instruments']
+  for label, _ in summaries.COMPARED:
     header += [f'default minus it: {label}', '']
   page.table(header, lines)
 
@@ -285,20 +207,20 @@ def _pattern_names(name: str, patterns: int) -> list[str]:
 
 def further(page: Document, rows: Sequence[Row]) -> None:
   page.heading('Further ablations: gating, variational, transposition, precision')
-  groups = _families(_artificial(rows))
+  groups = _families(summaries.artificial(rows))
   any_found = False
   for key, found in groups.items():
-    others = [row for row in found if row.family[2] not in _CONSTRAINTS]
+    others = [row for row in found if row.family[2] not in summaries.CONSTRAINTS]
     if not others:
       continue
     any_found = True
     if found[0].family[2] == DEFAULT_VARIANT:
-      _comparison(page, key, [found[0], *others])
+      _comparison(page, key, [found[0], *others], 'Ablations')
     else:
       page.text('Without a default trained alike: ' + '; '.join(f'`{row.experiment}` ({row.conditions})' for row in others) + '.')
-      names = [name for _, name in COMPARED]
+      names = [name for _, name in summaries.COMPARED]
       page.table(
-        ('experiment', 'seeds', *(label for label, _ in COMPARED)),
+        ('experiment', 'seeds', *(label for label, _ in summaries.COMPARED)),
         [(row.experiment, seeds_cell(row), *(results.estimate(row, name) for name in names)) for row in others],
       )
   if not any_found:

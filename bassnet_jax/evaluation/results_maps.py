@@ -13,6 +13,8 @@ from bassnet_jax.evaluation import map_plots, results, results_plots
 from bassnet_jax.evaluation.results import Row
 from bassnet_jax.evaluation.results_document import Document, condition_cells, file_stem, seeds_cell
 
+_SOUNDING = 1.0
+"""Notes a second from which on a position is said to sound: the diatonic share is of predicted pitch mass, of which rests have some."""
 _FAR = {
   'diatonic': ('less diatonic', 'more diatonic'),
   'onset_density': ('sparser', 'denser'),
@@ -97,28 +99,39 @@ def _histograms(page: Document, row: Row) -> None:
 def _further_maps(page: Document, rows: Sequence[Row]) -> None:
   """Where the plane is diatonic and where not, song for song."""
   lines, pictures = [], []
-  for result, folder, found in _on_further_songs(rows):
+  measured = list(_tested(rows))
+  bound = 0.01 / max(sum('diatonic_tied' in found['plane']['location'] for _, _, found in measured), 1)
+  for result, folder, found in measured:
     own, tied, control = (found['plane']['location'].get(name) for name in ('diatonic', 'diatonic_tied', 'diatonic_mismatched'))
     if not (own and tied and control):
       continue
     counts = [int(np.sum(tied[name])) for name in ('below', 'above')]
-    call = 'shown for this model (p < 0.01)' if tied['p'] < 0.01 else 'not shown'
-    lines.append(
-      (*_place(result, found), tied['songs'], _span(own), _span(control), *counts, f'{control["p"]:.4f}', f'{tied["p"]:.4f}', call)
-    )
-    caption = f'{result.experiment}, seed {result.seed}, on the songs of {_songs_of(found)}'
-    pictures.append((os.path.join(folder, 'maps.png'), caption))
+    call = 'shown' if tied['p'] < bound else 'by itself, not after the correction' if tied['p'] < 0.01 else 'not shown'
+    values = {name: np.array(found['plane']['maps'][name], dtype=np.float64) for name in ('diatonic', 'onset_density')}
+    sounding = values['onset_density'] >= _SOUNDING
+    counts += [int(np.sum(np.array(tied[name], dtype=bool) & sounding)) for name in ('below', 'above')]
+    heard = values['diatonic'][sounding]
+    spans = (_span(own), f'{np.nanmin(heard):.3f} to {np.nanmax(heard):.3f}' if np.isfinite(heard).any() else '', _span(control))
+    lines.append((*_place(result, found), tied['songs'], *spans, *counts, f'{control["p"]:.4f}', f'{tied["p"]:.4f}', call))
+    if folder is not None:
+      caption = f'{result.experiment}, seed {result.seed}, on the songs of {_songs_of(found)}'
+      pictures.append((os.path.join(folder, 'maps.png'), caption))
   if not lines:
     return
   page.text(
     'Is the same place of the plane diatonic, and the same other place not, from song to song? Held-out songs of each dataset, their bass '
-    'played at every position (`python -m bassnet_jax.plane_maps`). Tied: the diatonic share less what the other mixes would give the '
+    'played at every position (`python -m bassnet_jax.plane_maps`; *own report*: the songs of the report at the end of training). '
+    'Tied: the diatonic share less what the other mixes would give the '
     "same bass. p: signs of the songs' maps flipped, over all positions together; *below* and *above*: positions that differ from the mean "
-    'of the plane at 0.01. Control: the share judged by the other mixes alone.'
+    'of the plane at 0.01. Control: the share judged by the other mixes alone. Sounding: positions with a note a second at least on '
+    'average; the share is of what is predicted, which has a pitch where nothing is struck too. Each line is one trained model.'
   )
-  header = ('experiment', 'seed', 'songs of', 'positions', 'songs', 'diatonic share over the plane', 'control', 'below', 'above')
-  page.table((*header, 'p, control', 'p, tied', ''), lines)
-  page.text(f'Tests in this table: {len(lines)}. Below {0.01 / len(lines):.4f} a p is below 0.01 for all of them together (Bonferroni).')
+  header = ('experiment', 'seed', 'songs of', 'positions', 'songs', 'diatonic share over the plane', 'where sounding', 'control')
+  page.table((*header, 'below', 'above', 'below, sounding', 'above, sounding', 'p, control', 'p, tied', ''), lines)
+  page.text(
+    f'Tests in this table: {len(lines)}. *Shown*: p is below {bound:.4f}, which is 0.01 for all of them together (Bonferroni). '
+    'With 8 songs no p can be below 0.0078.'
+  )
   for path, caption in pictures:
     if os.path.exists(path):
       page.shown(path, f'{caption}; + and -: higher or lower than on the mean of the plane, song for song')
@@ -128,7 +141,7 @@ def _further_positions(page: Document, rows: Sequence[Row]) -> None:
   """What else differs from place to place, and far from the origin, song for song."""
   lines = []
   figures = {'diatonic': ('diatonic share', 3), 'onset_density': ('notes a second', 2), 'register': ('register, MIDI pitch', 2)}
-  for result, _, found in _on_further_songs(rows):
+  for result, _, found in _tested(rows):
     for name, (called, digits) in figures.items():
       test, ring = (found['plane'].get(table, {}).get(name) for table in ('location', 'rings'))
       if test:
@@ -143,26 +156,35 @@ def _further_positions(page: Document, rows: Sequence[Row]) -> None:
   if lines:
     page.text(
       'What differs from place to place, song for song (the test of (c), the same songs), and far from the origin, paired by song; 95 % '
-      'intervals over songs:'
+      'intervals over songs. Near and far are means over songs here, of those that have the figure at both distances, and the '
+      'range is that of positions where every song has it: where a model often rests these differ from the means over positions above.'
     )
     header = ('experiment', 'seed', 'songs of', 'positions', 'songs', 'figure', 'over the plane', 'below', 'above', 'p')
     page.table((*header, 'near', 'far', 'far minus near', 'far from the origin'), lines)
-    page.items([text for called, _ in figures.values() if (text := _in_short(called, [line for line in lines if line[5] == called]))])
+    counted = [line for line in lines if results.family(line[0])[2] == results.DEFAULT_VARIANT]
+    short = [_in_short(called, [line for line in counted if line[5] == called]) for called, _ in figures.values()]
+    if any(short):
+      page.text('Of the models with the default constraint:')
+      page.items([text for text in short if text])
 
 
 def _in_short(called: str, lines: Sequence[Sequence[Any]]) -> str:
-  """How many of the measurements of a figure (lines of the table of `_further_positions`) say what."""
+  """How many of the measurements of a figure (lines of the table of `_further_positions`) say what; '' where there is none."""
+  if not lines:
+    return ''
   decided = sum(float(line[9]) < 0.01 for line in lines)
   far = Counter(line[-1] for line in lines if line[-1])
-  text = f'{called}: the place decides (p < 0.01) in {decided} of {len(lines)} measurements'
-  return (text + ('; far from the origin ' + ', '.join(f'{what} in {count}' for what, count in far.most_common()) if far else '')) * bool(
-    lines
-  )
+  models = len({tuple(line[:2]) for line in lines})
+  text = f'{called}: the place decides (p < 0.01) in {decided} of {len(lines)} measurements, of {models} trained models'
+  return text + ('; far from the origin ' + ', '.join(f'{what} in {count}' for what, count in far.most_common()) if far else '')
 
 
-def _on_further_songs(rows: Sequence[Row]) -> Iterator[tuple[results.Result, str, dict[str, Any]]]:
-  """(run, folder, maps.json) of every measurement of a plane on further songs that has tests."""
+def _tested(rows: Sequence[Row]) -> Iterator[tuple[results.Result, str | None, dict[str, Any]]]:
+  """(run, folder, maps.json) of every measurement of a plane that has tests, song for song: the run's own, which has no folder, and those
+  on further songs."""
   for result in (result for row in rows for result in row.results):
+    if result.metrics.get('plane', {}).get('location'):
+      yield result, None, {'plane': result.metrics['plane']}
     for folder, found in result.further_maps():
       if found.get('plane', {}).get('location'):
         yield result, folder, found
@@ -175,7 +197,9 @@ def _place(result: results.Result, found: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _songs_of(found: dict[str, Any]) -> str:
-  run = found.get('run', {})
+  run = found.get('run')
+  if run is None:
+    return 'its own report'
   return f'{run.get("dataset", "?")}, {run.get("split", "?")}' + (', whole' if run.get('full') else '')
 
 

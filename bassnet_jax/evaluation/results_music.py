@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Sequence
@@ -9,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from bassnet_jax.evaluation import results, results_maps
-from bassnet_jax.evaluation.results import Row
+from bassnet_jax.evaluation import music, results, results_maps
+from bassnet_jax.evaluation.results import Estimate, Row
 from bassnet_jax.evaluation.results_document import Document, seeds_cell
 
 CONSTRAINTS = {'exchange': 'exchange only', **results.WITHOUT_SEARCH}
@@ -32,6 +33,7 @@ LADDER = {
   'truth': 'the true bass',
 }
 """Line -> what it is, from the least that can be played to the truth."""
+_BETWEEN = (music.HEADLINE, 'pitch_class_accuracy', 'onset_f1')
 _FIGURES = {
   'note_pc_f1': 'note_pc_f1: onset within 50 ms and pitch class',
   'diatonic_rate': 'Share of the duration inside the diatonic set of the mix',
@@ -62,14 +64,62 @@ def stability(page: Document, rows: Sequence[Row]) -> None:
 
 def _stability_line(row: Row) -> tuple[Any, ...]:
   f1 = lambda rung: f'music.{rung}.note_pc_f1'  # noqa: E731
-  gap = results.estimate(row, lambda metrics: results.lookup(metrics, f1('z_posterior')) - results.lookup(metrics, f1('z_fixed')))
   figures = [results.estimate(row, f1(rung)) for rung in ('z_fixed', 'z_zero', 'z_posterior')]
   spans = []
   for name in ('onset_density', 'register'):
     low, high = (results.estimate(row, results_maps.extreme(name, take)).mean for take in (np.nanmin, np.nanmax))
     spans.append('' if low is None or high is None else f'{low:.2f} to {high:.2f}')
   constraint = CONSTRAINTS.get(row.family[2], 'exchange and smoothness (the default on music)')
-  return (row.experiment, constraint, seeds_cell(row), results.estimate(row, 'latent.stability_ratio'), *figures, gap, *spans)
+  return (row.experiment, constraint, seeds_cell(row), results.estimate(row, 'latent.stability_ratio'), *figures, _gap(row), *spans)
+
+
+def _gap(row: Row) -> Estimate:
+  """note_pc_f1 with the z of the true bass, less that with one z for all: over seeds, or of one run paired by piece."""
+  fixed, seen = 'music.z_fixed.note_pc_f1', 'music.z_posterior.note_pc_f1'
+  found = results.estimate(row, lambda metrics: results.lookup(metrics, seen) - results.lookup(metrics, fixed))
+  tables = row.results[0].metrics.get('pieces', {}).get('per_piece', {})
+  fixed, seen = (tables.get(rung, {}).get(music.HEADLINE) for rung in ('z_fixed', 'z_posterior'))
+  if found.seeds != 1 or not fixed or not seen:
+    return found
+  paired = music.paired_difference(seen, fixed)
+  return Estimate(paired.mean, paired.ci95, True, 1)
+
+
+def _piece_ids(row: Row) -> tuple[str, ...]:
+  """The pieces that every run of a row was measured on, with one z for all; none where they differ or weren't kept."""
+  found = set()
+  for result in row.results:
+    pieces = result.metrics.get('pieces', {})
+    kept = all(name in pieces.get('per_piece', {}).get('z_fixed', {}) for name in _BETWEEN)
+    found.add(tuple(pieces['ids']) if kept else ())
+  return found.pop() if len(found) == 1 else ()
+
+
+def _between(page: Document, rows: Sequence[Row]) -> None:
+  """Models that were measured on the same pieces, two and two, piece by piece."""
+  lines = []
+  for a, b in itertools.combinations([row for row in rows if _piece_ids(row)], 2):
+    seeds = sorted(set(a.seeds) & set(b.seeds))
+    if _piece_ids(a) == _piece_ids(b) and seeds:
+      cells = [_paired(a, b, seeds, name) for name in _BETWEEN]
+      lines.append((f'{a.experiment}, {a.conditions.steps:,} steps', f'{b.experiment}, {b.conditions.steps:,} steps', len(seeds), *cells))
+  if lines:
+    page.text(
+      'The model at one z, less another measured on the same pieces, paired by piece (means over the seeds that both have; 95 % intervals '
+      'over pieces, so of these trained models: other seeds may differ):'
+    )
+    page.table(('model', 'less', 'seeds', *_BETWEEN), lines)
+
+
+def _paired(a: Row, b: Row, seeds: Sequence[int], figure: str) -> str:
+  tables = []
+  for row in (a, b):
+    runs = [result.metrics['pieces']['per_piece']['z_fixed'][figure] for result in row.results if result.seed in seeds]
+    tables.append([None if None in values else float(np.mean(values)) for values in zip(*runs, strict=True)])
+  if all(None in pair for pair in zip(*tables, strict=True)):
+    return ''
+  found = music.paired_difference(*tables)
+  return f'{found.mean:+.3f} [{found.ci95[0]:+.3f}, {found.ci95[1]:+.3f}]'
 
 
 def ladder(page: Document, rows: Sequence[Row]) -> None:
@@ -87,16 +137,18 @@ def ladder(page: Document, rows: Sequence[Row]) -> None:
   for figure, what in _FIGURES.items():
     lines = []
     for rung, line in LADDER.items():
-      cells = [_figure(row, f'music.{rung}.{figure}') for row in found]
+      of = results.estimate if rung.startswith(('control_', 'z_')) else results.estimate_of_data
+      cells = [_cell(of(row, f'music.{rung}.{figure}')) for row in found]
       if any(cells):
         lines.append((f'`{rung}`', line, *cells))
     if lines:
       page.text(f'{what}:')
       page.table(('line', 'what it is', *(f'{row.experiment}, {row.conditions.steps:,} steps' for row in found)), lines)
+    if figure == music.HEADLINE:
+      _between(page, found)
 
 
-def _figure(row: Row, name: str) -> str:
-  value = results.estimate(row, name)
+def _cell(value: Estimate) -> str:
   return '' if value.mean is None else str(value)
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from bassnet_jax import source_commit
-from bassnet_jax.evaluation import results, results_artificial, results_maps, results_music
+from bassnet_jax.evaluation import results, results_artificial, results_maps, results_music, results_summaries
 from bassnet_jax.evaluation.results import Failure, Row
 from bassnet_jax.evaluation.results_document import Document, condition_cells
 from data_pipeline import storage
@@ -64,7 +64,7 @@ def _introduction(page: Document, beside: str, rows: Sequence[Row]) -> None:
   )
   if os.path.exists(os.path.join(beside, 'docs', 'results.md')):
     page.text('What was found on the way, in words: [docs/results.md](docs/results.md).')
-  results_artificial.overview(page, rows)
+  results_summaries.overview(page, rows)
   page.text('How to read it:')
   page.items(
     [
@@ -72,9 +72,11 @@ def _introduction(page: Document, beside: str, rows: Sequence[Row]) -> None:
       'at 0 or 1). Where there is one seed, the brackets hold the interval over songs *within run*: it says nothing of other seeds.',
       'Runs share a row only if steps, preset and `--set` are the same, and rows are compared only if these are; what an older run '
       f'did not record is called *{results.NOT_RECORDED}*.',
-      'All figures are of songs that training never saw. *New instruments*: mixes of instruments that training never heard.',
+      'All figures are of songs that training never saw, but the stability ratio on music, which is of training songs. *Preset*: the '
+      'size of a run, `full` or `laptop`, as of `bassnet_jax.main`. *New instruments*: mixes of instruments that training never heard.',
       'A claim is called *supported* where the interval over seeds lies wholly on its side, *contradicted* where it lies wholly on the '
-      'other, and *not decided* otherwise; with one seed nothing is called anything.',
+      'other, and *not decided* otherwise; of one seed nothing of the kind is said. What (c) and (d) say of a plane they say of the one '
+      'trained model, over songs.',
     ]
   )
 
