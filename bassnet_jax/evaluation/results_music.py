@@ -16,6 +16,7 @@ from bassnet_jax.evaluation.results_document import Document, seeds_cell
 
 CONSTRAINTS = {'exchange': 'exchange only', **results.WITHOUT_SEARCH}
 """Variants that change the temporal-stability constraint on music, where there is no search, and what it is then."""
+_DISCUSSION = 'docs/results.md#three-fragments'
 _EXAMPLES = os.path.join('docs', 'examples')
 LADDER = {
   'silence': 'no note',
@@ -161,8 +162,10 @@ def examples(page: Document, beside: str) -> None:
     return
   page.text(
     f'[Listen]({_link("index.html")}): every fragment with its mix, the true bass, the dot at several positions and on a path, as audio, '
-    'MIDI and piano roll, and a discussion.'
+    'MIDI and piano roll, and what fails by rule.'
   )
+  if os.path.exists(os.path.join(beside, *_DISCUSSION.partition('#')[0].split('/'))):
+    page.text(f'What is to be heard in them, and what fails, in words: [{_DISCUSSION.partition("#")[0]}]({_DISCUSSION}).')
   described = _read(os.path.join(folder, 'examples.json'))
   if described is None:
     return
