@@ -76,12 +76,15 @@ def _stability_line(row: Row) -> tuple[Any, ...]:
 
 def _gap(row: Row) -> Estimate:
   """note_pc_f1 with the z of the true bass, less that with one z for all: over seeds, or of one run paired by piece."""
-  fixed, seen = 'music.z_fixed.note_pc_f1', 'music.z_posterior.note_pc_f1'
-  found = results.estimate(row, lambda metrics: results.lookup(metrics, seen) - results.lookup(metrics, fixed))
+
+  def gap(metrics: dict[str, Any]) -> float:
+    fixed, seen = (results.lookup(metrics, f'music.{rung}.note_pc_f1') for rung in ('z_fixed', 'z_posterior'))
+    return seen - fixed
+
   tables = row.results[0].metrics.get('pieces', {}).get('per_piece', {})
-  fixed, seen = (tables.get(rung, {}).get(music.HEADLINE) for rung in ('z_fixed', 'z_posterior'))
-  if found.seeds != 1 or not fixed or not seen:
-    return found
+  fixed, seen = (tables.get(rung, {}).get(music.HEADLINE, ()) for rung in ('z_fixed', 'z_posterior'))
+  if len(row.results) > 1 or not any(None not in pair for pair in zip(fixed, seen, strict=False)):
+    return results.estimate(row, gap)
   paired = music.paired_difference(seen, fixed)
   return Estimate(paired.mean, paired.ci95, True, 1)
 
