@@ -66,7 +66,8 @@ def diatonic(page: Document, rows: Sequence[Row]) -> None:
     known = [p for p in tests if p is not None]
     call = 'no test' if not known else 'one seed' if len(known) < 2 else 'supported (p < 0.01)' if max(known) < 0.01 else 'not decided'
     lowest, highest = results.estimate(row, extreme('diatonic', np.nanmin)), results.estimate(row, extreme('diatonic', np.nanmax))
-    truth, mismatched = results.estimate(row, 'plane.truth.diatonic'), results.estimate(row, extreme('diatonic_mismatched', np.nanmax))
+    truth = results.estimate_of_data(row, 'plane.truth.diatonic')
+    mismatched = results.estimate(row, extreme('diatonic_mismatched', np.nanmax))
     p = f'{max(known):.4f}' if known else ''
     lines.append((row.experiment, *condition_cells(row.conditions), seeds_cell(row), lowest, highest, mismatched, truth, p, call))
   header = ('experiment', 'steps', 'preset', 'seeds', 'least diatonic position', 'most', 'most, other mixes', 'true bass', 'p', '')
