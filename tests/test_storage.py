@@ -151,6 +151,7 @@ def test_features_are_built_into_a_bucket_and_go_on(bucket, few_songs):
     ft.load(path)
 
 
+@pytest.mark.slow
 def test_a_run_in_a_bucket_goes_on_on_another_machine(bucket, few_songs, tmp_path, monkeypatch):
   """Its losses are those of a run on the local disk that was never stopped."""
   experiment = tiny.experiment(data={'backend': 'resident', 'window': 32}, train={'log_every': 1})

@@ -88,6 +88,7 @@ def test_stopped_and_gone_on_together_or_alone(corpus, alone, tmp_path, monkeypa
     assert_close(alone[seed], workdir)
 
 
+@pytest.mark.slow
 def test_seeds_on_devices_of_their_own(corpus, alone, tmp_path):
   """Eight seeds on the eight simulated devices of the tests: no batch is split."""
   together = folders(tmp_path, range(8))
@@ -156,7 +157,8 @@ def searching(corpus, tmp_path_factory):
   return experiment, workdir
 
 
-@pytest.mark.parametrize('several', [False, pytest.param(True, marks=pytest.mark.slow)], ids=['alone', 'seeds'])
+@pytest.mark.slow
+@pytest.mark.parametrize('several', [False, True], ids=['alone', 'seeds'])
 def test_many_steps_a_call_are_as_many_single_steps(corpus, searching, tmp_path, monkeypatch, several):
   """What an accelerator runs, through two stops: logs, checkpoints and stops fall on the same steps as those of single steps."""
   experiment, expected = searching

@@ -60,14 +60,7 @@ def _sections(metrics: dict[str, Any]) -> str | None:
   permutation = plane.get('permutation')
   if permutation is not None and not (isinstance(permutation, dict) and (permutation.get('p') is None or _number(permutation['p']))):
     return 'plane.permutation is no table with p'
-  if plane.get('location') and not {'diatonic', 'onset_density'} <= plane.get('maps', {}).keys():
-    return 'plane.location is there, but not plane.maps.diatonic and plane.maps.onset_density'
-  return (
-    _pieces(metrics.get('pieces', {}))
-    or _histograms(plane)
-    or _location(plane.get('location', {}), plane.get('axis'))
-    or _rings(plane.get('rings', {}))
-  )
+  return _pieces(metrics.get('pieces', {})) or _histograms(plane) or _location(plane) or _rings(plane.get('rings', {}))
 
 
 def _pieces(pieces: dict[str, Any]) -> str | None:
@@ -102,9 +95,12 @@ def _twelve(values: Any) -> bool:
   return isinstance(values, list) and len(values) == 12 and all(value is None or _number(value) for value in values)
 
 
-def _location(location: Any, axis: Any) -> str | None:
+def _location(plane: dict[str, Any]) -> str | None:
+  location, axis = plane.get('location', {}), plane.get('axis')
   if not isinstance(location, dict):
     return 'plane.location is no table'
+  if location and not {'diatonic', 'onset_density'} <= plane.get('maps', {}).keys():
+    return 'plane.location is there, but not plane.maps.diatonic and plane.maps.onset_density'
   for name, test in location.items():
     if test is None:
       continue
