@@ -6,8 +6,8 @@ searched for or exchanged. What isn't learned here in a number of steps can't be
 
 With `--checkpoint` the features of the mix are those of a trained run, and stay as they are: do they tell an aspect at all?
 
-With `--splits=validation,test_timbre` it is also asked of instruments that training never heard: what a network that was told the patterns
-gets wrong there isn't in the training songs.
+With `--splits=validation,test_timbre` it is also asked of instruments that training never heard: where a network that was told the patterns
+is wrong too, learning without labels isn't to blame.
 """
 
 from __future__ import annotations

@@ -100,12 +100,13 @@ def _histograms(page: Document, row: Row) -> None:
 def _further_maps(page: Document, rows: Sequence[Row]) -> None:
   """Where the plane is diatonic and where not, song for song."""
   lines, pictures = [], []
-  measured = list(_tested(rows))
-  bound = 0.01 / max(sum('diatonic_tied' in found['plane']['location'] for _, _, found in measured), 1)
+  names = ('diatonic', 'diatonic_tied', 'diatonic_mismatched')
+  measured = [tested for tested in _tested(rows) if all(tested[2]['plane']['location'].get(name) for name in names)]
+  if not measured:
+    return
+  bound = 0.01 / len(measured)
   for result, folder, found in measured:
-    own, tied, control = (found['plane']['location'].get(name) for name in ('diatonic', 'diatonic_tied', 'diatonic_mismatched'))
-    if not (own and tied and control):
-      continue
+    own, tied, control = (found['plane']['location'][name] for name in names)
     counts = [int(np.sum(tied[name])) for name in ('below', 'above')]
     call = 'shown' if tied['p'] < bound else 'by itself, not after the correction' if tied['p'] < 0.01 else 'not shown'
     values = {name: np.array(found['plane']['maps'][name], dtype=np.float64) for name in ('diatonic', 'onset_density')}
@@ -117,8 +118,6 @@ def _further_maps(page: Document, rows: Sequence[Row]) -> None:
     if folder is not None:
       caption = f'{result.experiment}, seed {result.seed}, on the songs of {_songs_of(found)}'
       pictures.append((os.path.join(folder, 'maps.png'), caption))
-  if not lines:
-    return
   page.text(
     'Is the same place of the plane diatonic, and the same other place not, from song to song? Held-out songs of each dataset, their bass '
     'played at every position (`python -m bassnet_jax.plane_maps`; *own report*: the songs of the report at the end of training). '
@@ -131,7 +130,7 @@ def _further_maps(page: Document, rows: Sequence[Row]) -> None:
   page.table((*header, 'below', 'above', 'below, sounding', 'above, sounding', 'p, control', 'p, tied', ''), lines)
   page.text(
     f'Tests in this table: {len(lines)}. *Shown*: p is below {bound:.4f}, which is 0.01 for all of them together (Bonferroni). '
-    'With 8 songs no p can be below 0.0078.'
+    'With n songs no p can be below 2^(1-n), with 8 of them 0.0078.'
   )
   for path, caption in pictures:
     if os.path.exists(path):
